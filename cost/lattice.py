@@ -1,0 +1,165 @@
+"""The lattice of loop prefixes of a layer-tile and what crosses each memory boundary.
+
+A boundary of an operand between two memory levels is a point of the lattice of divisors
+of the temporal loop bounds: the cumulative loop product below it, per dimension. What
+crosses the boundary depends on that point alone, so a mapping is a chain of points and
+its energy a sum of table entries (docs/cost-model.md, "Exact temporal mapping").
+
+Compiled with numba: every function here is evaluated once per layer-tile.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+OY, OX, FY, FX = 4, 5, 6, 7
+N_DIMS = 8
+
+
+@njit(cache=True)
+def extent(outputs: float, taps: float, stride: int, dilation: int, spans: bool) -> float:
+    """Inputs along a tied axis: the span, or the reference's count of distinct pixels."""
+    if spans:
+        return stride * (outputs - 1) + dilation * (taps - 1) + 1
+    return math.trunc(outputs * taps - max(0, taps - stride) * (outputs - 1))
+
+
+@njit(cache=True)
+def tensor_elements(x, rel, stride, spans):
+    """Elements of the operand whose loop relevance is `rel`, at extents `x` per dim."""
+    size = 1.0
+    for d in range(N_DIMS):
+        if rel[d] == 1:
+            size *= x[d]
+    if rel[OX] == 2:
+        size *= extent(x[OX], x[FX], stride[0], stride[2], spans)
+    if rel[OY] == 2:
+        size *= extent(x[OY], x[FY], stride[1], stride[3], spans)
+    return size
+
+
+@njit(cache=True)
+def spatial_factors(sizes, unroll_dim, unroll_factor, integer):
+    """Temporal bound per dim, and spatial factor per array dim (energy, latency).
+
+    The reference spreads a remainder evenly, which makes energy factors fractions.
+    """
+    n = unroll_dim.shape[0]
+    q = sizes.copy()
+    energy = np.ones(n)
+    latency = np.ones(n)
+    for k in range(n):
+        d = unroll_dim[k]
+        u = min(unroll_factor[k], sizes[d])
+        q[d] = -(-sizes[d] // u)
+        if integer:
+            energy[k] = u
+            latency[k] = u
+        else:
+            energy[k] = sizes[d] / q[d]
+            latency[k] = math.ceil(energy[k])
+    return q, energy, latency
+
+
+@njit(cache=True)
+def prime_axes(q):
+    """Axes of the lattice: [axis, (dim, prime, exponent)] over the factors of `q`."""
+    axes = np.zeros((48, 3), dtype=np.int64)
+    n = 0
+    for d in range(N_DIMS):
+        rest = q[d]
+        p = 2
+        while rest > 1:
+            if p * p > rest:
+                p = rest
+            e = 0
+            while rest % p == 0:
+                rest //= p
+                e += 1
+            if e > 0:
+                axes[n, 0] = d
+                axes[n, 1] = p
+                axes[n, 2] = e
+                n += 1
+            p += 1
+    return axes[:n]
+
+
+@njit(cache=True)
+def lattice_points(axes):
+    """Strides of the mixed-radix point index, exponents and products of every point.
+
+    Returns (strides [axis], exponents [point, axis], products [point, dim]); the last
+    point is the full loop nest.
+    """
+    n_axes = axes.shape[0]
+    strides = np.ones(n_axes, dtype=np.int64)
+    count = 1
+    for a in range(n_axes):
+        strides[a] = count
+        count *= axes[a, 2] + 1
+    exponents = np.zeros((count, n_axes), dtype=np.int64)
+    products = np.ones((count, N_DIMS), dtype=np.int64)
+    for point in range(count):
+        for a in range(n_axes):
+            e = (point // strides[a]) % (axes[a, 2] + 1)
+            exponents[point, a] = e
+            products[point, axes[a, 0]] *= axes[a, 1] ** e
+    return strides, exponents, products
+
+
+@njit(cache=True)
+def prefix_minimum(values, axes, strides):
+    """Replace every value by the minimum over all points that divide its point."""
+    for a in range(axes.shape[0]):
+        step = strides[a]
+        block = step * (axes[a, 2] + 1)
+        for start in range(0, values.shape[0], block):
+            for point in range(start + step, start + block):
+                below = values[point - step]
+                if below < values[point]:
+                    values[point] = below
+
+
+@njit(cache=True)
+def words(bits, granule, width):
+    """Words (fractions of `width`) of an access of `bits` in whole granules."""
+    if bits <= 0:
+        return 0.0
+    return math.ceil(bits / granule) * (granule / width)
+
+
+@njit(cache=True)
+def burst_words(amount, bits, granule, width, other_width):
+    """Words of moving `amount` elements in bursts no wider than either side's port."""
+    if amount <= 0 or bits <= 0:
+        return 0.0
+    burst = min(other_width / bits, width / bits, amount)
+    return words(burst * bits, granule, width) * math.ceil(amount / burst)
+
+
+@njit(cache=True)
+def level_extents(product, factor, unroll_dim, level_of_unroll, level, sizes, clip, out):
+    """Extents per dim of what lies below a boundary: loops `product`, unrolling to `level`."""
+    for d in range(N_DIMS):
+        out[d] = product[d]
+    for k in range(unroll_dim.shape[0]):
+        if level_of_unroll[k] <= level:
+            out[unroll_dim[k]] *= factor[k]
+    if clip:
+        for d in range(N_DIMS):
+            if out[d] > sizes[d]:
+                out[d] = sizes[d]
+
+
+@njit(cache=True)
+def spatial_product(factor, level_of_unroll, first_level):
+    """Product of the unrolling factors that sit at `first_level` or above."""
+    result = 1.0
+    for k in range(factor.shape[0]):
+        if level_of_unroll[k] >= first_level:
+            result *= factor[k]
+    return result

@@ -1,0 +1,166 @@
+"""Where the reference tool puts feature maps, caches and weights: the lowest level that fits.
+
+All searches climb a chain and stop at the first memory with room. Capacities are not
+shared: each test looks at its own data (quirks Q4 to Q7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cost.overlap import OverlapMode
+from cost.reference_graph import StackGraph, StackInput, input_bits, output_bits
+from cost.reference_tiles import TileGeometry
+from problems.hardware import Hardware
+from problems.workload import Layer, Operand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TilePlaces:
+    """Memories (indices) for what outlives a layer of one tile class.
+
+    `None`: this class, in this mode, has no such cache.
+    """
+
+    features: int
+    columns: int | None
+    rows: int | None
+    weights: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachePlaces:
+    """Memories of the caches that a tile reads and fills; `None` where it does not."""
+
+    read_columns: int | None
+    fill_columns: int | None
+    read_rows: int | None
+    fill_rows: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPlaces:
+    """Memories (indices) of a layer-tile's operands: top level of I, O, and W."""
+
+    inputs: int
+    output: int
+    weights: int | None
+
+
+def decide_tile_places(
+    hardware: Hardware, stack: StackGraph, mode: OverlapMode, geometry: TileGeometry
+) -> TilePlaces:
+    """Levels of live features, caches and weights for one tile class on its own.
+
+    The first column tests the column cache's room without the caches themselves (Q4);
+    weights are tested against one instance of a memory, however many there are (Q5).
+    """
+    alive = geometry.alive_bits
+    features = _lowest_shared(hardware, alive)
+    needed_for_columns = alive
+    if not geometry.tile.first_column:
+        needed_for_columns += geometry.column_cache_bits
+    needed_for_rows = needed_for_columns + geometry.row_cache_bits
+    columns = _lowest_shared(hardware, needed_for_columns) if mode.caches_columns else None
+    rows = None
+    if mode.caches_rows:
+        rows = _lowest_shared(hardware, needed_for_rows, columns, geometry.corner_bits)
+    reserved = hardware.chains[Operand.O][: hardware.level_of(Operand.O, features) + 1]
+    chain = hardware.chains[Operand.W]
+    for memory in chain:
+        occupied = alive if memory in reserved else 0
+        if memory == columns:
+            occupied = needed_for_columns
+        if memory == rows:
+            occupied = needed_for_rows - (geometry.corner_bits if rows == columns else 0)
+        if hardware.memories[memory].size_bits >= stack.weight_bits + occupied:
+            return TilePlaces(features=features, columns=columns, rows=rows, weights=memory)
+    return TilePlaces(features=features, columns=columns, rows=rows, weights=chain[-1])
+
+
+def place_input(hardware: Hardware, source: StackInput, bits: int) -> int:
+    """Memory where a tile of a stack input is put: the lowest single one for I that holds it.
+
+    Raises
+    ------
+    ValueError
+        If no memory for activations holds it.
+    """
+    for memory in hardware.chains[Operand.I]:
+        if _single(hardware, memory) and hardware.memories[memory].size_bits >= bits:
+            return memory
+    raise ValueError(f"{hardware.name}: no memory holds {bits} bits of input {source.name}")
+
+
+def place_layer(
+    hardware: Hardware,
+    layer: Layer,
+    extent: tuple[int, int],
+    *,
+    is_last: bool,
+    weights: int,
+) -> LayerPlaces:
+    """Top levels of a layer-tile of `extent` columns and rows; inputs choose first.
+
+    The stack's last layer writes to the top of the chain; another layer's output takes
+    the lowest single memory with room, besides the inputs if they lie there too.
+
+    Raises
+    ------
+    ValueError
+        If no memory holds the inputs or the output.
+    """
+    operands = input_bits(layer, extent)
+    inputs = next(
+        (
+            memory
+            for memory in hardware.chains[Operand.I]
+            if _single(hardware, memory) and hardware.memories[memory].size_bits >= operands
+        ),
+        None,
+    )
+    if inputs is None:
+        raise ValueError(f"{hardware.name}: no memory holds the inputs of layer {layer.name}")
+    output = hardware.chains[Operand.O][-1]
+    if not is_last:
+        produced = output_bits(layer, extent)
+        for memory in hardware.chains[Operand.O]:
+            needed = produced + (operands if memory == inputs else 0)
+            if _single(hardware, memory) and hardware.memories[memory].size_bits >= needed:
+                output = memory
+                break
+        else:
+            raise ValueError(f"{hardware.name}: no memory holds the output of layer {layer.name}")
+    return LayerPlaces(
+        inputs=inputs,
+        output=output,
+        weights=None if layer.weight_index is None else weights,
+    )
+
+
+def levels_kept(hardware: Hardware, places: LayerPlaces) -> dict[Operand, int]:
+    """How many of its lowest levels each operand keeps when its data lie at `places`."""
+    levels = {
+        Operand.I: hardware.level_of(Operand.I, places.inputs) + 1,
+        Operand.O: hardware.level_of(Operand.O, places.output) + 1,
+    }
+    if places.weights is not None:
+        levels[Operand.W] = hardware.level_of(Operand.W, places.weights) + 1
+    return levels
+
+
+def _single(hardware: Hardware, memory: int) -> bool:
+    return hardware.memories[memory].instances == 1
+
+
+def _lowest_shared(
+    hardware: Hardware, bits: int, discounted: int | None = None, discount_bits: int = 0
+) -> int:
+    """Lowest single memory for both O and I with room; `discounted` may hold less."""
+    for memory in hardware.chains[Operand.O]:
+        if not (_single(hardware, memory) and hardware.memories[memory].holds(Operand.I)):
+            continue
+        needed = bits - (discount_bits if memory == discounted else 0)
+        if hardware.memories[memory].size_bits >= needed:
+            return memory
+    raise ValueError(f"{hardware.name}: no memory shared by inputs and outputs holds {bits} bits")

@@ -1,0 +1,169 @@
+"""Turn checked entries into the frozen values that the rest of the project uses."""
+
+from __future__ import annotations
+
+import math
+
+import networkx as nx
+
+from problems.check_hardware import check_hardware
+from problems.check_workload import check_edges, check_names, check_shape, layer_key
+from problems.hardware import Hardware, MemoryLevel, OperandPorts, SpatialRule, Unroll
+from problems.schema import (
+    HardwareEntry,
+    LayerEntry,
+    MemoryEntry,
+    PrecisionEntry,
+    SpatialEntry,
+    WorkloadEntry,
+)
+from problems.workload import Layer, LayerKind, Operand, Padding, Precision, Workload
+
+DEFAULT_PRECISION = Precision(partial_bits=16, output_bits=8, weight_bits=8, input_bits=8)
+
+
+def build_workload(entry: WorkloadEntry, file: str, prefix: str = "") -> Workload:
+    """Check `entry` and return the workload, layers in topological order.
+
+    Raises ProblemError, its text starting with `file` and the key path after `prefix`.
+    """
+    check_names(entry, file, prefix)
+    for index, layer in enumerate(entry.layers):
+        check_shape(layer, file, prefix + layer_key(index, layer.name))
+    workload = Workload(
+        name=entry.name,
+        input_name=entry.input.name,
+        input_channels=entry.input.channels,
+        input_width=entry.input.width,
+        input_height=entry.input.height,
+        input_bits=entry.input.element_bits,
+        layers=tuple(_layer(layer, entry.precision) for layer in entry.layers),
+    )
+    unmatched = {layer.name for layer in entry.layers if layer.mismatched_sources}
+    check_edges(workload, unmatched, file, prefix)
+    return _sorted(workload)
+
+
+def _sorted(workload: Workload) -> Workload:
+    """Put producers before consumers; the file's order stays wherever it allows that."""
+    position = {layer.name: index for index, layer in enumerate(workload.layers)}
+    position[workload.input_name] = -1
+    order = list(nx.lexicographical_topological_sort(workload.graph, key=position.__getitem__))
+    layers = tuple(workload.by_name[name] for name in order if name != workload.input_name)
+    if layers == workload.layers:
+        return workload
+    return Workload(
+        name=workload.name,
+        input_name=workload.input_name,
+        input_channels=workload.input_channels,
+        input_width=workload.input_width,
+        input_height=workload.input_height,
+        input_bits=workload.input_bits,
+        layers=layers,
+    )
+
+
+def _layer(entry: LayerEntry, defaults: PrecisionEntry) -> Layer:
+    pad = entry.padding
+    return Layer(
+        name=entry.name,
+        kind=entry.kind,
+        sources=entry.sources,
+        loops=tuple(entry.loops.items()),
+        stride_x=entry.stride.x,
+        stride_y=entry.stride.y,
+        dilation_x=entry.dilation.x,
+        dilation_y=entry.dilation.y,
+        padding=Padding(left=pad.left, right=pad.right, top=pad.top, bottom=pad.bottom),
+        precision=_precision(entry, defaults),
+    )
+
+
+def _precision(entry: LayerEntry, defaults: PrecisionEntry) -> Precision:
+    """The layer's own value, else the workload's, else the default."""
+
+    def pick(own: int | None, shared: int | None, default: int) -> int:
+        return own if own is not None else shared if shared is not None else default
+
+    own, base = entry.precision, DEFAULT_PRECISION
+    no_weights = entry.kind in (LayerKind.POOL, LayerKind.ADD)
+    weight_bits = pick(own.weight_bits, defaults.weight_bits, base.weight_bits)
+    return Precision(
+        partial_bits=pick(own.partial_bits, defaults.partial_bits, base.partial_bits),
+        output_bits=pick(own.output_bits, defaults.output_bits, base.output_bits),
+        weight_bits=0 if no_weights else weight_bits,
+        input_bits=pick(own.input_bits, defaults.input_bits, base.input_bits),
+    )
+
+
+def build_hardware(entry: HardwareEntry, file: str, prefix: str = "") -> Hardware:
+    """Check `entry` and return the accelerator.
+
+    Raises ProblemError, its text starting with `file` and the key path after `prefix`.
+    """
+    check_hardware(entry, file, prefix)
+    return Hardware(
+        name=entry.name,
+        array_dims=tuple(entry.array.items()),
+        mac_pj=entry.mac_pj,
+        memories=tuple(_memory(memory, entry.array) for memory in entry.memories),
+        spatial_rules=tuple(_rule(rule) for rule in entry.spatial),
+    )
+
+
+def _memory(entry: MemoryEntry, array: dict[str, int]) -> MemoryLevel:
+    served = tuple(dim for dim in array if entry.serves is None or dim in entry.serves)
+    granule = entry.granule_bits or entry.bits_per_cycle
+    operands = tuple(_ports(entry, operand) for operand in entry.holds)
+    return MemoryLevel(
+        name=entry.name,
+        size_bits=entry.size_bits,
+        read_bits_per_cycle=entry.bits_per_cycle.read,
+        write_bits_per_cycle=entry.bits_per_cycle.write,
+        read_pj=entry.pj_per_word.read,
+        write_pj=entry.pj_per_word.write,
+        read_granule_bits=granule.read,
+        write_granule_bits=granule.write,
+        served_dims=served,
+        instances=math.prod(size for dim, size in array.items() if dim not in served),
+        shared_read_write_port=operands[0].read_down == operands[0].write_from_above,
+        operands=operands,
+    )
+
+
+def _ports(entry: MemoryEntry, operand: Operand) -> OperandPorts:
+    """Port names of `operand`: those of the file, or those that the port count implies."""
+    outward = operand is Operand.O
+    if entry.port_map is not None:
+        given = entry.port_map[operand]
+        return OperandPorts(
+            operand=operand,
+            read_down=given.read_down,
+            write_from_above=given.write_from_above,
+            write_from_below=given.write_from_below,
+            read_up=given.read_up,
+        )
+    names = {
+        "rw": ("rw_port_1", "rw_port_1", "rw_port_1", "rw_port_1"),
+        "r+w": ("r_port_1", "w_port_1", "w_port_1", "r_port_1"),
+        "2r+2w": ("r_port_1", "w_port_1", "w_port_2", "r_port_2"),
+    }[entry.ports or "r+w"]
+    return OperandPorts(
+        operand=operand,
+        read_down=names[0],
+        write_from_above=names[1],
+        write_from_below=names[2] if outward else None,
+        read_up=names[3] if outward else None,
+    )
+
+
+def _rule(entry: SpatialEntry) -> SpatialRule:
+    return SpatialRule(
+        unroll=tuple(
+            Unroll(array_dim=dim, loop_dim=unroll.loop_dim, factor=unroll.factor)
+            for dim, unroll in entry.unroll.items()
+        ),
+        kinds=entry.kinds,
+        workload=entry.workload,
+        layers=entry.layers,
+    )

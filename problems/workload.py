@@ -1,0 +1,189 @@
+"""Workloads: layers, their loop dimensions and operands, and the graph they form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+
+import networkx as nx
+
+LOOP_DIMS = ("B", "K", "C", "G", "OY", "OX", "FY", "FX")
+"""Loop dimensions in declaration order: batch, output channel, input channel,
+group (depthwise, pooling, add), output rows and columns, filter rows and columns."""
+
+
+class LayerKind(StrEnum):
+    """What a layer computes; decides its operands and which loops touch them."""
+
+    CONV = "conv"
+    POINTWISE = "pointwise"
+    DEPTHWISE = "depthwise"
+    POOL = "pool"
+    ADD = "add"
+    FULLY_CONNECTED = "fully_connected"
+
+
+class Operand(StrEnum):
+    """Operands as the memory hierarchy sees them: both inputs of an add are `I`."""
+
+    W = "W"
+    I = "I"  # noqa: E741  (the field's name for the activation input)
+    O = "O"  # noqa: E741
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Precision:
+    """Bits per element of each operand; a partial sum is wider than a final output."""
+
+    partial_bits: int
+    output_bits: int
+    weight_bits: int
+    input_bits: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorIndex:
+    """Which loops index a tensor of a layer.
+
+    `direct` dims index it one to one. `tied_x` and `tied_y` say that the axis is
+    `stride * output + dilation * filter` and so depends on two loops.
+    """
+
+    direct: tuple[str, ...]
+    tied_x: bool = False
+    tied_y: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Padding:
+    """Rows and columns of zeros around a layer's input."""
+
+    left: int = 0
+    right: int = 0
+    top: int = 0
+    bottom: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One layer: kind, loop sizes at full feature-map size, strides, precisions.
+
+    `loops` lists the loop dims that the layer uses, in declaration order; sizes are
+    those of the whole feature map. `sources` names the producers of its activation
+    operands, in operand order (an add has two).
+    """
+
+    name: str
+    kind: LayerKind
+    sources: tuple[str, ...]
+    loops: tuple[tuple[str, int], ...]
+    stride_x: int = 1
+    stride_y: int = 1
+    dilation_x: int = 1
+    dilation_y: int = 1
+    padding: Padding = field(default_factory=Padding)
+    precision: Precision
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Loop size by dim, 1 for the dims that the layer does not use."""
+        return {dim: 1 for dim in LOOP_DIMS} | dict(self.loops)
+
+    @property
+    def channel_dim(self) -> str:
+        """The dim that counts output channels: K, or G where channels do not mix."""
+        return "K" if any(dim == "K" for dim, _ in self.loops) else "G"
+
+    @property
+    def input_channel_dim(self) -> str:
+        """The dim that counts channels of the activation input."""
+        return "C" if any(dim == "C" for dim, _ in self.loops) else "G"
+
+    @property
+    def channels(self) -> int:
+        """Output channels."""
+        return self.sizes[self.channel_dim]
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the layer reads constants from memory (pooling and add do not)."""
+        return self.precision.weight_bits > 0 and self.kind is not LayerKind.ADD
+
+    @property
+    def weight_index(self) -> TensorIndex | None:
+        """Index of W; a pool indexes a filter of zero bits; an add has none."""
+        if self.kind is LayerKind.ADD:
+            return None
+        used = {dim for dim, _ in self.loops}
+        wanted = ("FY", "FX") if self.kind is LayerKind.POOL else ("K", "C", "G", "FY", "FX")
+        return TensorIndex(direct=tuple(dim for dim in wanted if dim in used))
+
+    @property
+    def input_index(self) -> TensorIndex:
+        """Index of each activation input."""
+        used = {dim for dim, _ in self.loops}
+        tied = "FX" in used
+        direct = ["B", self.input_channel_dim]
+        if not tied:
+            direct += ["OY", "OX"]
+        return TensorIndex(direct=tuple(direct), tied_x=tied, tied_y=tied)
+
+    @property
+    def output_index(self) -> TensorIndex:
+        """Index of O."""
+        return TensorIndex(direct=("B", self.channel_dim, "OY", "OX"))
+
+    @property
+    def weight_volume_bits(self) -> int:
+        """Bits of all weights of the layer."""
+        index = self.weight_index
+        if index is None:
+            return 0
+        volume = self.precision.weight_bits
+        for dim in index.direct:
+            volume *= self.sizes[dim]
+        return volume
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A DAG of layers fed by one network input.
+
+    `input_name` is the source name that stands for the network input, of
+    `input_channels` channels, `input_bits` bits an element and the given size.
+    """
+
+    name: str
+    input_name: str
+    input_channels: int
+    input_width: int
+    input_height: int
+    input_bits: int
+    layers: tuple[Layer, ...]
+
+    @cached_property
+    def by_name(self) -> dict[str, Layer]:
+        """Layers by name."""
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def graph(self) -> nx.DiGraph[str]:
+        """Producer -> consumer edges, the network input included."""
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_node(self.input_name)
+        for layer in self.layers:
+            graph.add_node(layer.name)
+            for source in layer.sources:
+                graph.add_edge(source, layer.name)
+        return graph
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether every layer reads the one before it and nothing else."""
+        previous = self.input_name
+        for layer in self.layers:
+            if layer.sources != (previous,):
+                return False
+            previous = layer.name
+        return True

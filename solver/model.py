@@ -1,0 +1,316 @@
+"""The CP-SAT model: stacks, tiles, overlap modes and the memory of every operand.
+
+Numbers C1.. are those of docs/formulation.md.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from ortools.sat.python import cp_model
+
+from cost.rules import RuleSet
+from solver.choices import LayerChoice, OptionChoices, PhaseChoice
+from solver.placements import MemoryDomains
+from solver.stack_tables import StackTables
+
+OBJECTIVE_SCALE = 1 << 46
+"""Weighted totals are scaled to about this many units, floors taken term by term."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OptionPlan:
+    """A stack option with every placement decided.
+
+    `weights[layer]`, `h[(layer, key)]`, `v[layer]`: memory indices; `layers` and
+    `phases`: the choice per (kind, layer).
+    """
+
+    choices: OptionChoices
+    weights: dict[int, int]
+    h: dict[tuple[int, tuple[int, bool]], int]
+    v: dict[int, int]
+    layers: dict[tuple[int, int], LayerChoice]
+    phases: dict[tuple[int, int], PhaseChoice]
+
+
+class ScheduleModel:
+    """A CP-SAT model over stack options and their choices.
+
+    `weights` weigh energy (per pJ) and latency (per cycle); `scale` turns the weighted
+    total into objective units, each term rounded down, so that objective / scale is a
+    lower bound of the true weighted total.
+    """
+
+    def __init__(
+        self,
+        tables: StackTables,
+        options: tuple[OptionChoices, ...],
+        weights: tuple[float, float],
+        expected: float,
+    ) -> None:
+        self.tables = tables
+        self.options = options
+        self.weights = weights
+        self.scale = OBJECTIVE_SCALE / expected
+        self.model = cp_model.CpModel()
+        self.terms = 0
+        self._objective: list[tuple[cp_model.IntVar, int]] = []
+        self._chosen: list[cp_model.IntVar] = []
+        self._shared: list[dict[tuple[object, ...], dict[int, cp_model.IntVar]]] = []
+        self._layers: list[list[tuple[LayerChoice, cp_model.IntVar]]] = []
+        self._phases: list[list[tuple[PhaseChoice, cp_model.IntVar]]] = []
+        for number, choices in enumerate(options):
+            self._add_option(number, choices)
+        self._add_path()
+        variables = [v for v, _ in self._objective]
+        coefficients = [c for _, c in self._objective]
+        self.model.minimize(cp_model.LinearExpr.weighted_sum(variables, coefficients))
+
+    @property
+    def rules(self) -> RuleSet:
+        """Rule set of the tables."""
+        return self.tables.rules
+
+    @property
+    def domains(self) -> MemoryDomains:
+        """Memory domains of the tables."""
+        return self.tables.domains
+
+    def _cost(self, literal: cp_model.IntVar, energy_pj: float, cycles: float) -> None:
+        weighted = self.weights[0] * energy_pj + self.weights[1] * cycles
+        units = int(weighted * self.scale)
+        if units:
+            self._objective.append((literal, units))
+        self.terms += 1
+
+    def _add_path(self) -> None:
+        """C1: the chosen stacks form one path over (cut point, memory) nodes."""
+        model = self.model
+        dram = self.domains.dram
+        n_layers = len(self.tables.problem.workload.layers)
+        start, end = (0, dram), (n_layers, dram)
+        nodes = {start: 0, end: 1}
+        for choices in self.options:
+            option = choices.option
+            nodes.setdefault((option.first, option.source), len(nodes))
+            nodes.setdefault((option.last + 1, option.target), len(nodes))
+        arcs = [(nodes[end], nodes[start], model.new_constant(1))]
+        for node in nodes.values():
+            if node > 1:
+                arcs.append((node, node, model.new_bool_var(f"skip[{node}]")))
+        for choices, literal in zip(self.options, self._chosen, strict=True):
+            option = choices.option
+            tail = nodes[option.first, option.source]
+            head = nodes[option.last + 1, option.target]
+            arcs.append((tail, head, literal))
+        model.add_circuit(arcs)
+
+    def _add_option(self, number: int, choices: OptionChoices) -> None:
+        model = self.model
+        chosen = model.new_bool_var(f"stack[{number}]")
+        self._chosen.append(chosen)
+        shared: dict[tuple[object, ...], dict[int, cp_model.IntVar]] = {}
+        self._shared.append(shared)
+
+        def choice(kind: str, layer: int, key: object, memory: int) -> cp_model.IntVar:
+            options = shared.setdefault((kind, layer, key), {})
+            if memory not in options:
+                options[memory] = model.new_bool_var(f"{kind}[{number},{layer},{memory}]")
+            return options[memory]
+
+        by_tile: dict[tuple[int, int], list[tuple[LayerChoice, cp_model.IntVar]]]
+        by_tile = defaultdict(list)
+        layer_literals = []
+        for index, entry in enumerate(choices.layers):
+            literal = model.new_bool_var(f"map[{number},{index}]")
+            layer_literals.append((entry, literal))
+            by_tile[entry.kind, entry.layer].append((entry, literal))
+            count = choices.tables[entry.kind].kind.count
+            self._cost(literal, count * entry.point.energy_pj, count * entry.point.latency_cycles)
+        self._layers.append(layer_literals)
+        by_edge: dict[tuple[int, int], list[tuple[PhaseChoice, cp_model.IntVar]]]
+        by_edge = defaultdict(list)
+        phase_literals = []
+        for index, phase in enumerate(choices.phases):
+            literal = model.new_bool_var(f"copy[{number},{index}]")
+            phase_literals.append((phase, literal))
+            by_edge[phase.kind, phase.layer].append((phase, literal))
+            count = choices.tables[phase.kind].kind.count
+            self._cost(literal, count * phase.energy_pj, count * phase.latency_cycles)
+        self._phases.append(phase_literals)
+
+        depth = len(choices.tables[0].weights)
+        for k, tables in enumerate(choices.tables):
+            follows_weights = not self._maps_weights_itself(tables)
+            for e in range(depth):
+                mine, edge = by_tile[k, e], by_edge[k, e]
+                # C2, C3: one mapping and one copy phase per layer-tile of a chosen stack.
+                model.add(sum(lit for _, lit in mine) == chosen)
+                model.add(sum(lit for _, lit in edge) == chosen)
+                # C4: the phase brings the operand where the mapping reads it.
+                self._match([(c.operand, x) for c, x in mine], [(c.operand, x) for c, x in edge])
+                # C5: the phase fetches from where the producer left its tile.
+                if e > 0:
+                    before = by_tile[k, e - 1]
+                    self._match(
+                        [(c.output, x) for c, x in before], [(c.producer, x) for c, x in edge])
+                # C6: weights stay where the whole stack keeps them.
+                if follows_weights:
+                    for memory in tables.weights[e]:
+                        users = [x for c, x in mine if c.weight == memory]
+                        model.add(sum(users) == choice("weight", e, None, memory))
+                # C7: caches are where all tiles that share them look.
+                if tables.h_use[e] != (-1,):
+                    for memory in tables.h_use[e]:
+                        users = [x for c, x in edge if c.h_use == memory]
+                        model.add(sum(users) == choice("h", e, tables.h_use_key, memory))
+                if tables.h_make[e] != (-1,):
+                    for memory in tables.h_make[e]:
+                        users = [x for c, x in edge if c.h_make == memory]
+                        model.add(sum(users) == choice("h", e, tables.h_make_key, memory))
+                if tables.v[e] != (-1,):
+                    for memory in tables.v[e]:
+                        users = [x for c, x in edge if c.v == memory]
+                        model.add(sum(users) == choice("v", e, None, memory))
+        for literals in shared.values():
+            model.add(sum(literals.values()) == chosen)
+        for (kind, layer, _), literals in shared.items():
+            if kind == "weight":
+                for memory, literal in literals.items():
+                    energy, cycles = self.tables.arrival(choices.option.first + layer, memory)
+                    self._cost(literal, energy, cycles)
+        self._add_capacity(choices, shared, by_tile, by_edge)
+
+    def _match(
+        self,
+        left: list[tuple[int, cp_model.IntVar]],
+        right: list[tuple[int, cp_model.IntVar]],
+    ) -> None:
+        """Two families agree on a memory."""
+        for memory in {m for m, _ in left} | {m for m, _ in right}:
+            self.model.add(
+                sum(x for m, x in left if m == memory) == sum(x for m, x in right if m == memory)
+            )
+
+    def _maps_weights_itself(self, tables: object) -> bool:
+        """Whether this kind is the reference's first tile, which reads weights from DRAM."""
+        kind = tables.kind  # type: ignore[attr-defined]
+        return not self.rules.charge_weight_arrival and kind.loads_weights
+
+    def _add_capacity(
+        self,
+        choices: OptionChoices,
+        shared: dict[tuple[object, ...], dict[int, cp_model.IntVar]],
+        by_tile: dict[tuple[int, int], list[tuple[LayerChoice, cp_model.IntVar]]],
+        by_edge: dict[tuple[int, int], list[tuple[PhaseChoice, cp_model.IntVar]]],
+    ) -> None:
+        """C8: what is alive in a memory at any step of any tile fits it."""
+        sizes = self.domains.sizes_bits
+        workload = self.tables.problem.workload
+        option = choices.option
+        tiling = self.tables.tiling(option)
+        resident: dict[int, list[tuple[int, cp_model.IntVar, int]]] = defaultdict(list)
+        for (kind, layer, _), literals in shared.items():
+            for memory, literal in literals.items():
+                if memory == self.domains.dram:
+                    continue
+                if kind == "weight":
+                    bits = workload.layers[option.first + layer].weight_volume_bits
+                    resident[memory].append((layer, literal, bits))
+                elif self.rules.joint_capacity:
+                    source_itself = layer == 0 and memory == option.source
+                    caches = tiling.h_cache_bits if kind == "h" else tiling.v_cache_bits
+                    bits = 0 if source_itself else caches[layer]
+                    resident[memory].append((-1, literal, bits))
+        whole_maps = self._whole_maps(choices) if self.rules.joint_capacity else {}
+        for memory in range(len(sizes)):
+            if memory == self.domains.dram:
+                continue
+            stay = resident[memory]
+            room = sizes[memory] - whole_maps.get(memory, 0)
+            if not self.rules.joint_capacity:
+                if sum(bits for _, _, bits in stay) > room:
+                    self.model.add(sum(bits * x for _, x, bits in stay) <= room)
+                continue
+            for (k, e), entries in by_tile.items():
+                uses = [
+                    (x, self._held(c, memory, option, choices, k, e)) for c, x in entries
+                ]
+                others = [(x, bits) for layer, x, bits in stay if layer != e]
+                worst = max((b for _, b in uses), default=0) + sum(b for _, b in others)
+                if worst > room:
+                    self.model.add(
+                        sum(b * x for x, b in uses) + sum(b * x for x, b in others) <= room
+                    )
+            for (k, e), phases in by_edge.items():
+                if e > 0:
+                    continue
+                # The input tile on its way in, before the first layer runs.
+                fresh = choices.tables[k].kind.edges[0].fresh_bits
+                landing = [
+                    x for c, x in phases if c.producer == memory and memory != option.source
+                ]
+                everything = sum(b for _, _, b in stay)
+                if landing and fresh + everything > room:
+                    self.model.add(
+                        fresh * sum(landing) + sum(b * x for _, x, b in stay) <= room
+                    )
+
+    def _held(
+        self, c: LayerChoice, memory: int, option: object, choices: OptionChoices, k: int, e: int
+    ) -> int:
+        """Bits that a layer-tile's mapping holds in `memory`, whole maps there excluded."""
+        bits = c.point.held_bits[memory]
+        kind = choices.tables[k].kind
+        depth = len(kind.edges)
+        if e == 0 and c.operand == memory == choices.option.source:
+            bits -= kind.edges[0].input_bits
+        if e == depth - 1 and c.output == memory == choices.option.target:
+            bits -= kind.output_bits[e]
+        return bits
+
+    def _whole_maps(self, choices: OptionChoices) -> dict[int, int]:
+        """Bits of the feature maps that rest on chip before and after the stack."""
+        option = choices.option
+        layers = self.tables.problem.workload.layers
+        maps: dict[int, int] = defaultdict(int)
+        for layer, memory in ((option.first - 1, option.source), (option.last, option.target)):
+            if memory != self.domains.dram:
+                made = layers[layer]
+                bits = made.channels * made.sizes["OX"] * made.sizes["OY"]
+                maps[memory] += bits * made.precision.output_bits
+        return maps
+
+    def plans(self, solver: cp_model.CpSolver) -> tuple[OptionPlan, ...]:
+        """The chosen stacks, in order, read from a solver that holds a solution."""
+        found = []
+        for number, literal in enumerate(self._chosen):
+            if not solver.boolean_value(literal):
+                continue
+            weights, h, v = {}, {}, {}
+            for (kind, layer, key), literals in self._shared[number].items():
+                memory = next(m for m, x in literals.items() if solver.boolean_value(x))
+                if kind == "weight":
+                    weights[layer] = memory
+                elif kind == "h":
+                    h[layer, key] = memory
+                else:
+                    v[layer] = memory
+            found.append(
+                OptionPlan(
+                    choices=self.options[number], weights=weights, h=h, v=v,
+                    layers={
+                        (c.kind, c.layer): c
+                        for c, x in self._layers[number]
+                        if solver.boolean_value(x)
+                    },
+                    phases={
+                        (c.kind, c.layer): c
+                        for c, x in self._phases[number]
+                        if solver.boolean_value(x)
+                    },
+                )
+            )
+        return tuple(sorted(found, key=lambda plan: plan.choices.option.first))

@@ -1,0 +1,253 @@
+"""Lower-bound tables of stack options: layer-tiles and copy phases by placement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cost.copy_tables import WITHIN_W, build_copy_tables, copy_energy, phase_latency
+from cost.layer_model import LayerModel, build_layer_model
+from cost.mapping_search import lower_bounds, size_vector
+from cost.overlap import OverlapMode
+from cost.phase_tables import PhaseChoices, kind_bounds, phase_table
+from cost.rules import RuleSet
+from cost.stack_tiles import StackTiling, TileKind, tile_stack
+from problems.problem import Problem
+from problems.workload import Operand
+from solver.placements import (
+    MemoryDomains,
+    h_memories,
+    memory_domains,
+    v_memories,
+    weight_memories,
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StackOption:
+    """A run of layers [first, last] cut into tiles in one overlap mode.
+
+    `source` and `target` are the memories (indices) that its input comes from and its
+    output goes to.
+    """
+
+    first: int
+    last: int
+    tile_x: int
+    tile_y: int
+    mode: OverlapMode
+    source: int
+    target: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KindTables:
+    """Tables of one kind of tile; see `kind_bounds` for the axes of f and g.
+
+    Axis values: `weights[layer]`, `inputs`, `outputs`, `producers` list memory indices;
+    `h_use_key` / `h_make_key` name the shared H-cache choices (None: no neighbour).
+    """
+
+    kind: TileKind
+    f: np.ndarray
+    g: np.ndarray
+    weights: tuple[tuple[int, ...], ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    producers: tuple[tuple[int, ...], ...]
+    h_use: tuple[tuple[int, ...], ...]
+    h_make: tuple[tuple[int, ...], ...]
+    v: tuple[tuple[int, ...], ...]
+    h_use_key: tuple[int, bool] | None
+    h_make_key: tuple[int, bool] | None
+
+
+class StackTables:
+    """Caches models, layer-tile bounds and phase tables of one problem and rule set."""
+
+    def __init__(self, problem: Problem, rules: RuleSet) -> None:
+        self.problem = problem
+        self.rules = rules
+        hardware, workload = problem.hardware, problem.workload
+        self.domains: MemoryDomains = memory_domains(hardware)
+        self.copies = build_copy_tables(hardware)
+        self.models: tuple[LayerModel, ...] = tuple(
+            build_layer_model(hardware, hardware.unrolling(workload.name, layer), layer, rules)
+            for layer in workload.layers
+        )
+        self._full_sizes = tuple(size_vector(layer.sizes) for layer in workload.layers)
+        self._bounds: dict[tuple[int, int, int], np.ndarray] = {}
+        self._phases: dict[tuple[object, ...], np.ndarray] = {}
+
+    def tiling(self, option: StackOption) -> StackTiling:
+        """Tiles of `option`."""
+        layers = self.problem.workload.layers[option.first : option.last + 1]
+        return tile_stack(
+            self.problem.workload, layers, option.tile_x, option.tile_y, option.mode, self.rules
+        )
+
+    def tile_sizes(self, layer: int, width: int, height: int) -> np.ndarray:
+        """Loop sizes of a layer-tile of layer number `layer`."""
+        sizes = self._full_sizes[layer].copy()
+        sizes[5], sizes[4] = width, height
+        return sizes
+
+    def layer_bounds(self, layer: int, width: int, height: int) -> np.ndarray:
+        """[W, I, O levels, (pJ, cycles)] lower bounds of a layer-tile, over whole chains."""
+        key = (layer, width, height)
+        found = self._bounds.get(key)
+        if found is None:
+            found = lower_bounds(self.models[layer], self.tile_sizes(layer, width, height))
+            self._bounds[key] = found
+        return found
+
+    @cached_property
+    def _levels(self) -> dict[Operand, dict[int, int]]:
+        chains = self.problem.hardware.chains
+        return {op: {m: k for k, m in enumerate(chain)} for op, chain in chains.items()}
+
+    def arrival(self, layer: int, memory: int) -> tuple[float, int]:
+        """(pJ, cycles) of bringing the weights of `layer` from DRAM to stay in `memory`."""
+        workload_layer = self.problem.workload.layers[layer]
+        dram = self.domains.dram
+        if not self.rules.charge_weight_arrival or memory == dram or not workload_layer.has_weights:
+            return 0.0, 0
+        bits = workload_layer.weight_volume_bits
+        tables = self.copies
+        actions = np.array([[WITHIN_W, dram, memory, bits]], dtype=np.int64)
+        return (
+            copy_energy(tables.hops, tables.ports, tables.costs, WITHIN_W, dram, memory, bits),
+            phase_latency(tables.hops, tables.ports, tables.n_ports, actions, 1),
+        )
+
+    def kind_tables(self, option: StackOption, tiling: StackTiling) -> tuple[KindTables, ...]:
+        """Tables of every kind of tile of `option`."""
+        domains = self.domains
+        rows = {kind.row: i for i, kind in reversed(list(enumerate(tiling.kinds)))}
+        h_allowed: dict[tuple[int, bool], tuple[int, ...]] = {}
+        for kind in tiling.kinds:
+            if kind.column.uses:
+                key = self._h_key(rows[kind.row], kind.column.is_last)
+                h_allowed[key] = h_memories(domains, kind, self.rules)
+        v_allowed = v_memories(domains, tiling, self.rules)
+        return tuple(
+            self._kind(option, tiling, kind, rows[kind.row], h_allowed, v_allowed)
+            for kind in tiling.kinds
+        )
+
+    def _h_key(self, row: int, last: bool) -> tuple[int, bool]:
+        """Which shared H-cache choice a boundary follows: one for all, or Q6's many."""
+        return (0, False) if self.rules.joint_capacity else (row, last)
+
+    def _kind(
+        self,
+        option: StackOption,
+        tiling: StackTiling,
+        kind: TileKind,
+        row: int,
+        h_allowed: dict[tuple[int, bool], tuple[int, ...]],
+        v_allowed: tuple[int, ...],
+    ) -> KindTables:
+        domains, n = self.domains, len(tiling.layers)
+        use_key = self._h_key(row, kind.column.is_last) if kind.column.uses else None
+        make_key = self._h_key(row, kind.column.next_is_last) if kind.column.makes else None
+        uses_v, makes_v = kind.row.uses, kind.row.makes
+        weights, producers, h_use, h_make, v = [], [], [], [], []
+        for e in range(n):
+            layer_index = option.first + e
+            weights.append(self._weight_domain(layer_index, kind))
+            producers.append(domains.inputs if e == 0 else domains.outputs)
+            x_overlap = kind.column.cached[e] > 0
+            y_overlap = kind.row.cached[e] > 0
+            h_use.append(h_allowed[use_key] if use_key and x_overlap else (-1,))
+            h_make.append(h_allowed[make_key] if make_key and x_overlap else (-1,))
+            v.append(v_allowed if (uses_v or makes_v) and y_overlap else (-1,))
+        width = max(len(w) for w in weights)
+        f = np.full((n, width, len(domains.inputs), len(domains.outputs), 2), np.inf)
+        shape = [max(len(p) for p in axis) for axis in (producers, h_use, h_make, v)]
+        n_producers = max(len(domains.inputs), len(domains.outputs))
+        g = np.full((n, n_producers, len(domains.inputs), *shape[1:], 2), np.inf)
+        for e in range(n):
+            self._fill_layer(f[e], option, kind, e, weights[e], last=e == n - 1)
+            source = option.source if e == 0 else -1
+            choices = PhaseChoices(
+                producer=producers[e], operand=domains.inputs, h_use=h_use[e], h_make=h_make[e],
+                v=v[e],
+            )
+            key = (kind.edges[e], choices, source, uses_v, makes_v)
+            table = self._phases.get(key)
+            if table is None:
+                table = phase_table(self.copies, kind.edges[e], choices, source, uses_v, makes_v)
+                if e == 0:
+                    for p, memory in enumerate(producers[e]):
+                        # The input tile has to fit where it is put down.
+                        if kind.edges[0].fresh_bits > domains.sizes_bits[memory]:
+                            table[p] = np.inf
+                self._phases[key] = table
+            a, b, c, d, k, _ = table.shape
+            g[e, :a, :b, :c, :d, :k] = table
+        return KindTables(
+            kind=kind, f=f, g=g, weights=tuple(weights), inputs=domains.inputs,
+            outputs=domains.outputs, producers=tuple(producers), h_use=tuple(h_use),
+            h_make=tuple(h_make), v=tuple(v), h_use_key=use_key, h_make_key=make_key,
+        )
+
+    def _weight_domain(self, layer: int, kind: TileKind) -> tuple[int, ...]:
+        hardware = self.problem.hardware
+        if not self.rules.charge_weight_arrival and kind.loads_weights:
+            # The reference maps the first tile's weights over the whole chain.
+            workload_layer = self.problem.workload.layers[layer]
+            if workload_layer.has_weights:
+                return (self.domains.dram,)
+        return weight_memories(self.domains, hardware, self.problem.workload.layers[layer])
+
+    def _fill_layer(
+        self,
+        out: np.ndarray,
+        option: StackOption,
+        kind: TileKind,
+        e: int,
+        weights: tuple[int, ...],
+        *,
+        last: bool,
+    ) -> None:
+        layer_index = option.first + e
+        bounds = self.layer_bounds(layer_index, *kind.sizes[e])
+        domains, levels = self.domains, self._levels
+        for w, weight_memory in enumerate(weights):
+            a = levels[Operand.W][weight_memory]
+            for i, input_memory in enumerate(domains.inputs):
+                if kind.edges[e].input_bits > domains.sizes_bits[input_memory]:
+                    continue
+                b = levels[Operand.I][input_memory]
+                for o, output_memory in enumerate(domains.outputs):
+                    if last and output_memory != option.target:
+                        continue
+                    out[w, i, o] = bounds[a, b, levels[Operand.O][output_memory]]
+
+    def option_bounds(
+        self, option: StackOption, weights: np.ndarray
+    ) -> np.ndarray:
+        """Lower bounds of the option's cost for every weight pair [k, (pJ, cycles)]."""
+        tiling = self.tiling(option)
+        tables = self.kind_tables(option, tiling)
+        total = np.zeros(len(weights))
+        busiest = max(range(len(tables)), key=lambda i: tables[i].kind.count)
+        for i, kind in enumerate(tables):
+            f = kind.f
+            if i == busiest:
+                f = self.with_arrival(option, kind)
+            total += kind.kind.count * kind_bounds(f, kind.g, weights)
+        return total
+
+    def with_arrival(self, option: StackOption, kind: KindTables) -> np.ndarray:
+        """f of `kind` with the weights' arrival shared out over its tiles."""
+        f = kind.f.copy()
+        for e, memories in enumerate(kind.weights):
+            for w, memory in enumerate(memories):
+                energy, cycles = self.arrival(option.first + e, memory)
+                f[e, w, :, :, 0] += energy / kind.kind.count
+                f[e, w, :, :, 1] += cycles / kind.kind.count
+        return f
