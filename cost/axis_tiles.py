@@ -36,9 +36,10 @@ class AxisKind:
     Per layer of the stack: `outputs` it computes, `inputs` its operand spans (halo
     included), `fresh` inputs that the producer computes for this column, `cached` inputs
     that neighbours may leave in a cache. `uses` / `makes`: whether caches are read /
-    filled on this axis by this column. `count` columns are of this kind.
+    filled on this axis by this column. `count` columns from number `start` on are alike.
     """
 
+    start: int
     count: int
     is_first: bool
     is_last: bool
@@ -108,11 +109,13 @@ def axis_kinds(
     if columns > 1:
         spots.append((1, tile, False, True, False))
     kinds = []
+    start = 0
     for count, width, first, last, next_is_last in spots:
         reuses = caches and not first
         outputs, inputs, fresh, cached = column_sizes(chain, width, reuses, spans)
         kinds.append(
             AxisKind(
+                start=start,
                 count=count,
                 is_first=first,
                 is_last=last,
@@ -125,6 +128,7 @@ def axis_kinds(
                 cached=cached,
             )
         )
+        start += count
     return tuple(kinds)
 
 

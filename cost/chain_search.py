@@ -143,7 +143,14 @@ def _hopeless(t, s, energy, load, wait, usage):
         return True
     for i in range(s.counters[0]):
         row = s.archive[i]
-        if row[0] <= energy * shrink and row[1] <= latency * shrink:
+        if t.switches[5]:
+            better = (
+                t.limits[3] * row[0] + t.limits[4] * row[1]
+                <= t.limits[3] * energy + t.limits[4] * latency
+            )
+        else:
+            better = row[0] <= energy * shrink and row[1] <= latency * shrink
+        if better:
             worse = True
             for k in range(usage.shape[0]):
                 if t.weigh_memory[k] and row[2 + k] > usage[k]:
@@ -240,7 +247,12 @@ def _leaf(t, s, energy, depth):
     for i in range(n):
         row = s.archive[i]
         # Sums of the same terms in another order differ in the last digits.
-        if row[0] <= total_energy * (1.0 + 1e-13) and row[1] <= latency:
+        if t.switches[5]:
+            better = t.limits[3] * row[0] + t.limits[4] * row[1] <= (
+                t.limits[3] * total_energy + t.limits[4] * latency) * (1.0 + 1e-13)
+        else:
+            better = row[0] <= total_energy * (1.0 + 1e-13) and row[1] <= latency
+        if better:
             dominated = True
             for k in range(n_mem):
                 if t.weigh_memory[k] and row[2 + k] > usage[k]:
@@ -250,7 +262,13 @@ def _leaf(t, s, energy, depth):
                 return 0
     for i in range(n):
         row = s.archive[i]
-        beaten = total_energy <= row[0] and latency <= row[1]
+        if t.switches[5]:
+            beaten = (
+                t.limits[3] * total_energy + t.limits[4] * latency
+                <= t.limits[3] * row[0] + t.limits[4] * row[1]
+            )
+        else:
+            beaten = total_energy <= row[0] and latency <= row[1]
         if beaten:
             for k in range(n_mem):
                 if t.weigh_memory[k] and usage[k] > row[2 + k]:

@@ -47,6 +47,18 @@ def _floor(sizes, widths, heights, unroll_dim, unroll_factor, unroll_level, rel,
     return out
 
 
+def tile_floors(
+    model: LayerModel, sizes: np.ndarray, widths: np.ndarray, heights: np.ndarray
+) -> np.ndarray:
+    """[tile, (pJ, cycles)] floors of tiles widths[t] x heights[t]."""
+    out = np.empty((len(widths), 2))
+    order = np.argsort(widths, kind="stable")
+    cuts = np.flatnonzero(np.diff(widths[order])) + 1
+    for group in np.split(order, cuts):
+        out[group] = floor_costs(model, sizes, widths[group[:1]], heights[group])[0]
+    return out
+
+
 def floor_costs(
     model: LayerModel, sizes: np.ndarray, widths: np.ndarray, heights: np.ndarray
 ) -> np.ndarray:

@@ -422,6 +422,7 @@ def pareto_set(
     weighted_cutoff: float = np.inf,
     energy_cutoff_pj: float = np.inf,
     latency_cutoff_cycles: float = np.inf,
+    weighted_only: bool = False,
     capacity: int = 256,
 ) -> tuple[MappingPoint, ...]:
     """All nondominated mappings of a layer-tile within the cut-offs, cheapest first.
@@ -429,7 +430,8 @@ def pareto_set(
     `levels[o]`: levels that operand o may use, its tensor resting in the highest.
     `budget_bits` [memory]: bits free for this layer-tile (default: the memory's size).
     `weigh_memory` [memory]: whether holding fewer bits there makes a mapping
-    nondominated. Empty if nothing fits.
+    nondominated. With `weighted_only` a mapping's cost is its weighted cost alone. Empty
+    if nothing fits.
     """
     rules = model.rules
     exact = rules.integer_unrolling
@@ -463,7 +465,7 @@ def pareto_set(
         limits=np.array([fixed_pj, total, fixed_load, weights[0], weights[1], weighted_cutoff,
                          energy_cutoff_pj, latency_cutoff_cycles, linked]),
         switches=np.array([exact, rules.exact_partial_sums, rules.explicit_double_buffering,
-                           rules.accumulate_half_shared_loading, model.operands[0] == "X", False,
+                           rules.accumulate_half_shared_loading, model.operands[0] == "X", weighted_only,
                            rules.charge_last_drain]),
     )
     state = SearchState(
@@ -496,7 +498,8 @@ def pareto_set(
         return pareto_set(
             model, sizes, levels, budget_bits=budget_bits, weigh_memory=weigh_memory,
             weights=weights, weighted_cutoff=weighted_cutoff, energy_cutoff_pj=energy_cutoff_pj,
-            latency_cutoff_cycles=latency_cutoff_cycles, capacity=capacity * 16)
+            latency_cutoff_cycles=latency_cutoff_cycles, weighted_only=weighted_only,
+            capacity=capacity * 16)
     points = [_point(model, tables, state, i, levels) for i in range(int(state.counters[0]))]
     return tuple(sorted(points, key=lambda p: (p.energy_pj, p.latency_cycles)))
 
@@ -546,3 +549,29 @@ def _point(
         cuts=cuts,
         double_buffered=flags,
     )
+
+
+WIDENING = (1e-9, 1e-3, 1e-2, 5e-2, 0.25, 1.0, np.inf)
+"""Relative distances from the lower bound at which a best mapping is looked for in turn."""
+
+
+def best_mapping(
+    model: LayerModel,
+    sizes: np.ndarray,
+    levels: tuple[int, int, int],
+    weights: tuple[float, float],
+    bound: float,
+) -> MappingPoint | None:
+    """The mapping of least weighted cost; None if nothing fits.
+
+    `bound` is a lower bound of that cost: a narrow search around it usually succeeds, and
+    a search that finds anything within its cut-off has found the best.
+    """
+    for widening in WIDENING:
+        points = pareto_set(
+            model, sizes, levels, weights=weights, weighted_cutoff=bound * (1 + widening),
+            weighted_only=True,
+        )
+        if points:
+            return points[0]
+    return None

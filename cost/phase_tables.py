@@ -164,8 +164,11 @@ def kind_through(f, g, energy_weight, latency_weight):
     """
     n, n_p = f.shape[0], g.shape[1]
     n_i, n_o = f.shape[2], f.shape[3]
-    cost_f = energy_weight * f[..., 0] + latency_weight * f[..., 1]
-    cost_g = energy_weight * g[..., 0] + latency_weight * g[..., 1]
+    # A weight of zero must not turn "not allowed" (infinite) into "free".
+    cost_f = np.where(
+        np.isinf(f[..., 0]), np.inf, energy_weight * f[..., 0] + latency_weight * f[..., 1])
+    cost_g = np.where(
+        np.isinf(g[..., 0]), np.inf, energy_weight * g[..., 0] + latency_weight * g[..., 1])
     least_g = np.full((n, n_p, n_i), np.inf)
     for e in range(n):
         for p in range(n_p):

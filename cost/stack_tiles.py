@@ -85,6 +85,7 @@ def _merge(kinds: tuple[AxisKind, ...]) -> tuple[AxisKind, ...]:
             merged[key] = kind
             continue
         merged[key] = AxisKind(
+            start=min(old.start, kind.start),
             count=old.count + kind.count,
             is_first=old.is_first or kind.is_first,
             is_last=old.is_last or kind.is_last,

@@ -53,7 +53,7 @@ def marked_cycles(periods, windows, n):
 
 
 @njit(cache=True)
-def port_value(period, allowed, busy, window_sum, count, n, total):
+def port_value(period, allowed, busy, window_sum, n, total):
     """Cycles by which the transfers of one port exceed their windows (n of them)."""
     if n == 1:
         return busy[0] - window_sum[0]
@@ -89,7 +89,7 @@ def port_value(period, allowed, busy, window_sum, count, n, total):
                 sorted_window[m] = allowed[i]
                 m += 1
         marked = marked_cycles(sorted_period, sorted_window, m)
-        union = float(marked * count[longest])
+        union = float(marked * (total // period[longest]))
     return late + max(0.0, early + windows_total - union)
 
 
@@ -234,7 +234,6 @@ def mapping_latency(below, run_irrelevant, flags, levels, q, factor, sizes, unro
     done = np.zeros(MAX_TRANSFERS, dtype=np.bool_)
     p1 = np.zeros(MAX_TRANSFERS, dtype=np.int64)
     a1 = np.zeros(MAX_TRANSFERS, dtype=np.int64)
-    c1 = np.zeros(MAX_TRANSFERS, dtype=np.int64)
     b1 = np.zeros(MAX_TRANSFERS)
     w1 = np.zeros(MAX_TRANSFERS)
     for i in range(n):
@@ -246,11 +245,10 @@ def mapping_latency(below, run_irrelevant, flags, levels, q, factor, sizes, unro
                 done[j] = True
                 p1[k] = period[j]
                 a1[k] = allowed[j]
-                c1[k] = count[j]
                 b1[k] = busy[j]
                 w1[k] = window_sum[j]
                 k += 1
-        value = port_value(p1, a1, b1, w1, c1, k, total)
+        value = port_value(p1, a1, b1, w1, k, total)
         if value > stall:
             stall = value
 

@@ -49,6 +49,8 @@ class ScheduleModel:
         options: tuple[OptionChoices, ...],
         weights: tuple[float, float],
         expected: float,
+        *,
+        whole: bool = True,
     ) -> None:
         self.tables = tables
         self.options = options
@@ -63,7 +65,10 @@ class ScheduleModel:
         self._phases: list[list[tuple[PhaseChoice, cp_model.IntVar]]] = []
         for number, choices in enumerate(options):
             self._add_option(number, choices)
-        self._add_path()
+        if whole:
+            self._add_path()
+        else:
+            self.model.add_exactly_one(self._chosen)
         variables = [v for v, _ in self._objective]
         coefficients = [c for _, c in self._objective]
         self.model.minimize(cp_model.LinearExpr.weighted_sum(variables, coefficients))
@@ -128,7 +133,7 @@ class ScheduleModel:
             layer_literals.append((entry, literal))
             by_tile[entry.kind, entry.layer].append((entry, literal))
             count = choices.tables[entry.kind].kind.count
-            self._cost(literal, count * entry.point.energy_pj, count * entry.point.latency_cycles)
+            self._cost(literal, count * entry.energy_pj, count * entry.latency_cycles)
         self._layers.append(layer_literals)
         by_edge: dict[tuple[int, int], list[tuple[PhaseChoice, cp_model.IntVar]]]
         by_edge = defaultdict(list)
@@ -236,7 +241,7 @@ class ScheduleModel:
                 continue
             for (k, e), entries in by_tile.items():
                 uses = [
-                    (x, self._held(c, memory, option, choices, k, e)) for c, x in entries
+                    (x, self._held(c, memory, choices, k, e)) for c, x in entries
                 ]
                 others = [(x, bits) for layer, x, bits in stay if layer != e]
                 worst = max((b for _, b in uses), default=0) + sum(b for _, b in others)
@@ -259,10 +264,10 @@ class ScheduleModel:
                     )
 
     def _held(
-        self, c: LayerChoice, memory: int, option: object, choices: OptionChoices, k: int, e: int
+        self, c: LayerChoice, memory: int, choices: OptionChoices, k: int, e: int
     ) -> int:
         """Bits that a layer-tile's mapping holds in `memory`, whole maps there excluded."""
-        bits = c.point.held_bits[memory]
+        bits = c.held_bits[memory]
         kind = choices.tables[k].kind
         depth = len(kind.edges)
         if e == 0 and c.operand == memory == choices.option.source:

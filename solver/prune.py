@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cost.axis_tiles import axis_kinds, axis_layers
+from cost.floor_tables import tile_floors
 from cost.layer_model import MAX_LEVELS
 from cost.mapping_search import least_bounds
 from cost.overlap import OverlapMode
@@ -51,6 +52,41 @@ class Pool:
     ranges: list[PoolRange]
     n_layers: int
     counts: dict[str, int] = field(default_factory=dict)
+
+    def focus(self, chosen: list[tuple[int, tuple[int, ...]]]) -> Pool:
+        """A pool of only the chosen (range number, index) options, with bounds of its own."""
+        ranges = []
+        for r in self.ranges:
+            ranges.append(
+                PoolRange(
+                    screened=r.screened, energy=r.energy.copy(), latency=r.latency.copy(),
+                    alive=np.zeros_like(r.alive), refined=r.refined.copy(),
+                )
+            )
+        for k, index in chosen:
+            ranges[k].alive[index] = True
+        return Pool(tables=self.tables, ranges=ranges, n_layers=self.n_layers)
+
+    def most_promising(self, objective: Objective, count: int) -> list[tuple[int, tuple[int, ...]]]:
+        """The `count` alive options of least objective bound through them."""
+        by_energy, by_latency = self.ways((1.0, 0.0)), self.ways((0.0, 1.0))
+        found = []
+        for k, r in enumerate(self.ranges):
+            bound = np.where(
+                r.alive,
+                objective.value(
+                    self.through(r, (1.0, 0.0), by_energy),
+                    self.through(r, (0.0, 1.0), by_latency)),
+                np.inf,
+            )
+            flat = bound.ravel()
+            best = np.argpartition(flat, min(count, flat.size - 1))[:count]
+            found += [
+                (float(flat[i]), k, tuple(int(n) for n in np.unravel_index(i, bound.shape)))
+                for i in best.tolist()
+                if np.isfinite(flat[i])
+            ]
+        return [(k, index) for _, k, index in sorted(found)[:count]]
 
     def alive(self) -> int:
         """Options not yet pruned."""
@@ -124,55 +160,77 @@ def make_pool(tables: StackTables, screened: tuple[ScreenedRange, ...]) -> Pool:
     return Pool(tables=tables, ranges=ranges, n_layers=len(tables.problem.workload.layers))
 
 
-def refine_by_layer(pool: Pool) -> None:
-    """Stage 2: bound every layer-tile of the alive options by its best lone mapping."""
+def refine_by_layer(pool: Pool, objective: Objective, incumbent: float) -> None:
+    """Stage 2: bound the layer-tiles of alive options by their best lone mappings.
+
+    Layer by layer, those with the most MACs first, dropping in between what cannot beat
+    `incumbent` any more.
+    """
     tables = pool.tables
-    wanted: dict[tuple[int, bool], set[tuple[int, int]]] = {}
-    sums: list[tuple[PoolRange, tuple[int, int, int], list[tuple[int, bool, int, int, int]]]] = []
+    layers = tables.problem.workload.layers
+    order = sorted(
+        range(len(layers)), key=lambda i: -int(np.prod([n for _, n in layers[i].loops])))
+    for layer in order:
+        _refine_layer(pool, layer)
+        pool.prune(objective, incumbent)
+
+
+def _refine_layer(pool: Pool, layer: int) -> None:
+    """Replace the floors of one layer in every alive option by its least bounds."""
+    tables = pool.tables
     layers = tables.problem.workload.layers
     spans = tables.rules.true_spans
+    wanted: dict[bool, set[tuple[int, int]]] = {False: set(), True: set()}
+    terms = []
     for r in pool.ranges:
         spec = r.screened.range
-        stack = layers[spec.first : spec.last + 1]
-        chains = axis_layers(stack, "x"), axis_layers(stack, "y")
+        if not spec.first <= layer <= spec.last:
+            continue
+        chains = tuple(axis_layers(layers[spec.first : spec.last + 1], axis) for axis in "xy")
+        last = layer == spec.last and spec.targets == (tables.domains.dram,)
+        e = layer - spec.first
+        kinds_x: dict[tuple[int, bool], list[tuple[int, int]]] = {}
+        kinds_y: dict[tuple[int, bool], list[tuple[int, int]]] = {}
         for m, w, h in np.argwhere(r.alive.any(axis=(3, 4))).tolist():
             mode = spec.modes[m]
-            columns = axis_kinds(
-                chains[0], spec.widths[w], mode is not OverlapMode.FULLY_RECOMPUTE, spans)
-            rows = axis_kinds(
-                chains[1], spec.heights[h], mode is OverlapMode.FULLY_CACHED, spans)
-            terms = []
-            for y in rows:
-                for x in columns:
-                    for e in range(len(stack)):
-                        key = (spec.first + e, e == len(stack) - 1)
-                        size = (x.outputs[e], y.outputs[e])
-                        wanted.setdefault(key, set()).add(size)
-                        terms.append((*key, *size, x.count * y.count))
-            sums.append((r, (m, w, h), terms))
-    found: dict[tuple[int, bool, int, int], tuple[float, float]] = {}
-    for (layer, last), sizes in wanted.items():
+            key_x = (w, mode is not OverlapMode.FULLY_RECOMPUTE)
+            key_y = (h, mode is OverlapMode.FULLY_CACHED)
+            if key_x not in kinds_x:
+                kinds_x[key_x] = [
+                    (k.count, k.outputs[e])
+                    for k in axis_kinds(chains[0], spec.widths[w], key_x[1], spans)
+                ]
+            if key_y not in kinds_y:
+                kinds_y[key_y] = [
+                    (k.count, k.outputs[e])
+                    for k in axis_kinds(chains[1], spec.heights[h], key_y[1], spans)
+                ]
+            columns, rows = kinds_x[key_x], kinds_y[key_y]
+            wanted[last].update((x, y) for _, x in columns for _, y in rows)
+            terms.append((r, (m, w, h), columns, rows, last))
+    gains: dict[tuple[bool, int, int], tuple[float, float]] = {}
+    for last, sizes in wanted.items():
+        if not sizes:
+            continue
         ordered = np.array(sorted(sizes))
-        # Outputs leave through DRAM only if every target of the layer's stacks is DRAM.
-        to_top = last and all(
-            r.screened.range.targets == (tables.domains.dram,)
-            for r in pool.ranges
-            if r.screened.range.last == layer
-        )
-        bounds = least_bounds(
-            tables.models[layer], tables.tile_sizes(layer, 1, 1), ordered[:, 0], ordered[:, 1],
-            usable_levels(tables, layer), to_top=to_top)
-        for (width, height), bound in zip(ordered.tolist(), bounds.tolist(), strict=True):
-            found[layer, last, width, height] = (bound[0], bound[1])
-    for r, index, terms in sums:
+        model, whole = tables.models[layer], tables.tile_sizes(layer, 1, 1)
+        least = least_bounds(
+            model, whole, ordered[:, 0], ordered[:, 1], usable_levels(tables, layer), to_top=last)
+        floors = tile_floors(model, whole, ordered[:, 0], ordered[:, 1])
+        # The way out to DRAM was a bound of its own before; it is inside these now.
+        for (x, y), more in zip(ordered.tolist(), (least - floors).tolist(), strict=True):
+            gains[last, x, y] = (max(0.0, more[0]), max(0.0, more[1]))
+    for r, index, columns, rows, last in terms:
         energy = latency = 0.0
-        for layer, last, width, height, count in terms:
-            bound_pj, bound_cycles = found[layer, last, width, height]
-            energy += count * bound_pj
-            latency += count * bound_cycles
-        into = r.screened.boundary_pj[index][:, None]
-        r.energy[index] = np.maximum(r.energy[index], energy + into)
-        r.latency[index] = np.maximum(r.latency[index], latency)
+        for nx, x in columns:
+            for ny, y in rows:
+                more_pj, more_cycles = gains[last, x, y]
+                energy += nx * ny * more_pj
+                latency += nx * ny * more_cycles
+        if last:
+            energy = max(0.0, energy - float(r.screened.target_pj[0]))
+        r.energy[index] += energy
+        r.latency[index] += latency
 
 
 def usable_levels(tables: StackTables, layer: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from cost.capacity_bound import capacity_bound
 from cost.copy_tables import WITHIN_W, build_copy_tables, copy_energy, phase_latency
 from cost.layer_model import LayerModel, build_layer_model
 from cost.mapping_search import lower_bounds, size_vector
@@ -23,6 +24,10 @@ from solver.placements import (
     v_memories,
     weight_memories,
 )
+
+
+PRICE_ROUNDS = 60
+"""Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -176,7 +181,7 @@ class StackTables:
                 producer=producers[e], operand=domains.inputs, h_use=h_use[e], h_make=h_make[e],
                 v=v[e],
             )
-            key = (kind.edges[e], choices, source, uses_v, makes_v)
+            key = (kind.edges[e], choices, source, uses_v, makes_v, use_key == make_key)
             table = self._phases.get(key)
             if table is None:
                 table = phase_table(self.copies, kind.edges[e], choices, source, uses_v, makes_v)
@@ -185,6 +190,12 @@ class StackTables:
                         # The input tile has to fit where it is put down.
                         if kind.edges[0].fresh_bits > domains.sizes_bits[memory]:
                             table[p] = np.inf
+                if use_key is not None and use_key == make_key and x_overlap:
+                    # One memory per edge holds the columns of all tiles.
+                    for a, _ in enumerate(h_use[e]):
+                        for b, _ in enumerate(h_make[e]):
+                            if h_use[e][a] != h_make[e][b]:
+                                table[:, :, a, b] = np.inf
                 self._phases[key] = table
             a, b, c, d, k, _ = table.shape
             g[e, :a, :b, :c, :d, :k] = table
@@ -231,16 +242,62 @@ class StackTables:
         self, option: StackOption, weights: np.ndarray
     ) -> np.ndarray:
         """Lower bounds of the option's cost for every weight pair [k, (pJ, cycles)]."""
-        tiling = self.tiling(option)
-        tables = self.kind_tables(option, tiling)
+        return self.kinds_bounds(
+            option, self.kind_tables(option, self.tiling(option)), weights)
+
+    def kinds_bounds(
+        self, option: StackOption, tables: tuple[KindTables, ...], weights: np.ndarray
+    ) -> np.ndarray:
+        """`option_bounds` from tables at hand."""
         total = np.zeros(len(weights))
         busiest = max(range(len(tables)), key=lambda i: tables[i].kind.count)
         for i, kind in enumerate(tables):
-            f = kind.f
-            if i == busiest:
-                f = self.with_arrival(option, kind)
+            if i == busiest and self.rules.joint_capacity:
+                total += kind.kind.count * self._shared_bound(option, kind, weights)
+                continue
+            f = self.with_arrival(option, kind) if i == busiest else kind.f
             total += kind.kind.count * kind_bounds(f, kind.g, weights)
         return total
+
+    def _shared_bound(
+        self, option: StackOption, kind: KindTables, weights: np.ndarray
+    ) -> np.ndarray:
+        """Bounds of one kind of tile that know its memories are shared, per weight pair."""
+        f = self.with_arrival(option, kind)
+        tiling = self.tiling(option)
+        n = len(tiling.layers)
+        weight_mem = np.full((n, f.shape[1]), -1, dtype=np.int64)
+        h_mem = np.full((n, kind.g.shape[3]), -1, dtype=np.int64)
+        v_mem = np.full((n, kind.g.shape[5]), -1, dtype=np.int64)
+        for e in range(n):
+            weight_mem[e, : len(kind.weights[e])] = kind.weights[e]
+            h_mem[e, : len(kind.h_use[e])] = kind.h_use[e]
+            v_mem[e, : len(kind.v[e])] = kind.v[e]
+        room = np.array(self.domains.sizes_bits, dtype=np.float64)
+        room[self.domains.dram] = np.inf
+        h_bits = np.array(tiling.h_cache_bits, dtype=np.float64)
+        v_bits = np.array(tiling.v_cache_bits, dtype=np.float64)
+        input_bits = np.array([edge.input_bits for edge in kind.kind.edges], dtype=np.float64)
+        output_bits = np.array(kind.kind.output_bits, dtype=np.float64)
+        # Whole maps take room of their own, and tensors read or written in place take none.
+        for e, memory in ((0, option.source), (n - 1, option.target)):
+            if memory != self.domains.dram:
+                if e == 0:
+                    h_bits[0] = v_bits[0] = input_bits[0] = 0.0
+                else:
+                    output_bits[n - 1] = 0.0
+        weight_bits = np.array(
+            [layer.weight_volume_bits if layer.has_weights else 0 for layer in tiling.layers],
+            dtype=np.float64)
+        return np.array(
+            [
+                capacity_bound(
+                    f, kind.g, we, wl, weight_mem, np.array(kind.inputs),
+                    np.array(kind.outputs), h_mem, v_mem, weight_bits, input_bits, output_bits,
+                    h_bits, v_bits, room, PRICE_ROUNDS)
+                for we, wl in weights.tolist()
+            ]
+        )
 
     def with_arrival(self, option: StackOption, kind: KindTables) -> np.ndarray:
         """f of `kind` with the weights' arrival shared out over its tiles."""

@@ -1,0 +1,377 @@
+"""Solve a problem to a proven optimum: screen, prune, decide, and put the proof together."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from cost.overlap import OverlapMode
+from cost.rules import EXACT, RuleSet
+from cost.schedule import Schedule
+from problems.errors import InfeasibleError, ProblemError
+from problems.problem import Problem
+from solver.choices import ChoiceBuilder
+from solver.halfplanes import HalfPlanes
+from solver.model import OptionPlan
+from solver.objective import Objective
+from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
+from solver.result import Result, Space, Status, TracePoint, WeightedBound
+from solver.screen import screen_ranges
+from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
+from solver.stack_tables import StackTables
+from solver.weighted import (
+    SearchLimits,
+    StoppedError,
+    WeightedOptimum,
+    WeightedSolver,
+    plan_cost,
+)
+from solver.write_out import write_out
+
+TOLERANCE = 1e-6
+"""Relative gap at which an answer counts as optimal."""
+SCOUTS = 64
+"""Options that the search for a first schedule looks at; only speed depends on it."""
+
+
+def solve(
+    problem: Problem,
+    *,
+    objective: Objective = Objective.EDP,
+    rules: RuleSet = EXACT,
+    tiles: TileSpace = EFFICIENT,
+    modes: tuple[OverlapMode, ...] = tuple(OverlapMode),
+    max_depth: int | None = None,
+    time_limit_s: float | None = None,
+    workers: int | None = None,
+    seed: int = 0,
+    progress: Callable[[TracePoint], None] | None = None,
+) -> Result:
+    """Find the schedule of least objective in the stated space, with proof.
+
+    Parameters follow design and command line: `tiles` names the tile sizes, `modes` the
+    overlap modes, `max_depth` caps the layers of a stack. A time limit gives the best
+    schedule found and a valid bound. Raises InfeasibleError if the space holds no
+    schedule, ProblemError if the workload is not a chain.
+    """
+    tables = _tables(problem, rules)
+    ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
+    search = _Search(
+        tables, ranges, objective, _limits(time_limit_s, workers, seed), progress,
+        _space(ranges, tiles, modes, max_depth, rules),
+    )
+    return search.run()
+
+
+def evaluate_stacks(
+    problem: Problem,
+    rules: RuleSet,
+    stacks: tuple[tuple[int, int, int, int, OverlapMode], ...],
+    objective: Objective,
+    tables: StackTables | None = None,
+) -> Result:
+    """Optimal placements and mappings for fixed stacks (first, last, tile_x, tile_y, mode)."""
+    tables = tables or _tables(problem, rules)
+    layers = problem.workload.layers
+    dram = tables.domains.dram
+    ranges = tuple(
+        StackRange(
+            first=first, last=last,
+            widths=(min(tile_x, layers[last].sizes["OX"]),),
+            heights=(min(tile_y, layers[last].sizes["OY"]),),
+            modes=(mode,), sources=(dram,), targets=(dram,),
+        )
+        for first, last, tile_x, tile_y, mode in stacks
+    )
+    space = _space(ranges, TileSpace(text="fixed"), tuple(OverlapMode), None, rules)
+    return _Search(tables, ranges, objective, _limits(None, None, 0), None, space).run()
+
+
+def _tables(problem: Problem, rules: RuleSet) -> StackTables:
+    if not problem.workload.is_chain:
+        raise ProblemError(
+            f"{problem.source}: workload {problem.workload.name} branches: only chains of "
+            "layers can be solved so far (evaluate --policy defines takes any graph)"
+        )
+    return StackTables(problem, rules)
+
+
+def _limits(time_limit_s: float | None, workers: int | None, seed: int) -> SearchLimits:
+    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+    return SearchLimits(
+        deadline=deadline, workers=workers or max(3, os.cpu_count() or 1), seed=seed)
+
+
+def _space(
+    ranges: tuple[StackRange, ...],
+    tiles: TileSpace,
+    modes: tuple[OverlapMode, ...],
+    max_depth: int | None,
+    rules: RuleSet,
+) -> Space:
+    notes = []
+    if not rules.joint_capacity:
+        notes.append("feature maps between stacks live in DRAM (the reference knows no other)")
+    if len(modes) < len(OverlapMode):
+        notes.append("overlap modes limited to " + ", ".join(modes))
+    if max_depth is not None:
+        notes.append(f"stacks limited to {max_depth} layers")
+    return Space(
+        tiles=tiles.text, modes=tuple(m.value for m in modes), max_depth=max_depth,
+        stack_ranges=len(ranges), options=sum(r.options for r in ranges), notes=tuple(notes),
+    )
+
+
+class _Search:
+    """One run of `solve`: incumbent, bound, trace and clock."""
+
+    def __init__(
+        self,
+        tables: StackTables,
+        ranges: tuple[StackRange, ...],
+        objective: Objective,
+        limits: SearchLimits,
+        progress: Callable[[TracePoint], None] | None,
+        space: Space,
+    ) -> None:
+        self.tables, self.ranges, self.objective = tables, ranges, objective
+        self.limits, self.progress, self.space = limits, progress, space
+        self.started = time.monotonic()
+        self.builder = ChoiceBuilder(tables)
+        self.plans: tuple[OptionPlan, ...] = ()
+        self.point: tuple[float, float] | None = None
+        self.bound = 0.0
+        self.proof: list[WeightedBound] = []
+        self.trace: list[TracePoint] = []
+        self.seconds: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        self._phase_start = self.started
+
+    @property
+    def incumbent(self) -> float:
+        """Objective value of the best schedule so far."""
+        return np.inf if self.point is None else float(self.objective.value(*self.point))
+
+    def run(self) -> Result:
+        """Screen, find a first schedule, prune, and decide what is left."""
+        status = Status.OPTIMAL
+        try:
+            pool = make_pool(self.tables, screen_ranges(self.tables, self.ranges))
+            self.counts["all"] = pool.alive()
+            self._phase("screen")
+            self._raise_bound(pool.lower_bound(self.objective))
+            if not np.isfinite(pool.lower_bound(self.objective)):
+                raise self._infeasible()
+            self._scout(pool)
+            self._phase("first schedule")
+            self._prune(pool)
+            self._decide(pool)
+            self._phase("decide")
+            if self.point is None:
+                raise self._infeasible()
+        except (StoppedError, KeyboardInterrupt):
+            self._phase("stopped")
+            status = Status.FEASIBLE if self.point is not None else Status.UNKNOWN
+        return self._result(status)
+
+    def _prune(self, pool: Pool) -> None:
+        self.counts["after floors"] = pool.prune(self.objective, self.incumbent)
+        refine_by_layer(pool, self.objective, self.incumbent)
+        self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent)
+        self._raise_bound(pool.lower_bound(self.objective))
+        self._phase("bound layers")
+        while not all((r.refined | ~r.alive).all() for r in pool.ranges):
+            self.limits.left()
+            refine_by_option(pool, limit=64)
+            pool.prune(self.objective, self.incumbent)
+        self.counts["after placement bounds"] = pool.alive()
+        self._raise_bound(pool.lower_bound(self.objective))
+        self._phase("bound placements")
+
+    def _scout(self, pool: Pool) -> None:
+        """Find a good first schedule among the most promising options."""
+        focus = pool.focus(pool.most_promising(self.objective, SCOUTS))
+        refine_by_layer(focus, self.objective, np.inf)
+        focus = focus.focus(focus.most_promising(self.objective, SCOUTS // 8))
+        refine_by_option(focus)
+        end = (focus.n_layers, self.tables.domains.dram)
+        if not np.isfinite(focus.ways((1.0, 0.0))[0].get(end, np.inf)):
+            # The promising ones do not make a path: take all of the best path instead.
+            focus = pool
+            if pool.alive() > 50_000:
+                focus = pool.focus(pool.most_promising(self.objective, 2_000))
+            refine_by_layer(focus, self.objective, np.inf)
+        focus = self._best_path(focus)
+        weights = self._tangent(*self._floor(focus))
+        self._take(WeightedSolver(focus, self.builder, self.limits).minimise(weights, np.inf))
+
+    def _best_path(self, pool: Pool) -> Pool:
+        """The single cheapest path of a pool, by bounds."""
+        weights = self._tangent(*self._floor(pool))
+        ahead, _ = pool.ways(weights)
+        node = (pool.n_layers, self.tables.domains.dram)
+        chosen = []
+        while node != (0, self.tables.domains.dram):
+            best = None
+            for k, r in enumerate(pool.ranges):
+                spec = r.screened.range
+                if spec.last + 1 != node[0] or node[1] not in spec.targets:
+                    continue
+                t = spec.targets.index(node[1])
+                cost = np.where(
+                    r.alive, weights[0] * r.energy + weights[1] * r.latency, np.inf)[..., t]
+                for s, source in enumerate(spec.sources):
+                    before = ahead.get((spec.first, source), np.inf)
+                    index = np.unravel_index(cost[..., s].argmin(), cost[..., s].shape)
+                    total = before + cost[(*index, s)]
+                    if np.isfinite(total) and (best is None or total < best[0]):
+                        place = (*(int(i) for i in index), s, t)
+                        best = (total, k, place, (spec.first, source))
+            if best is None:
+                return pool
+            chosen.append((best[1], best[2]))
+            node = best[3]
+        return pool.focus(chosen)
+
+    def _floor(self, pool: Pool) -> tuple[float, float]:
+        end = (pool.n_layers, self.tables.domains.dram)
+        return (
+            float(pool.ways((1.0, 0.0))[0].get(end, np.inf)),
+            float(pool.ways((0.0, 1.0))[0].get(end, np.inf)),
+        )
+
+    def _tangent(self, energy: float, latency: float) -> tuple[float, float]:
+        """Weights along which the objective falls fastest at a point."""
+        if self.objective is Objective.ENERGY:
+            return (1.0, 0.0)
+        if self.objective is Objective.LATENCY:
+            return (0.0, 1.0)
+        return (latency / 1e6, energy / 1e6)
+
+    def _decide(self, pool: Pool) -> None:
+        """Close the gap by weighted solves over the options left."""
+        solver = WeightedSolver(pool, self.builder, self.limits, self._consider)
+        planes = HalfPlanes()
+        if pool.alive() == 0:
+            self._raise_bound(self.incumbent)
+        energy, latency = self._floor(pool)
+        if np.isfinite(energy):
+            planes.add(1.0, 0.0, energy)
+            planes.add(0.0, 1.0, latency)
+        while np.isfinite(energy) and self.bound < self.incumbent * (1 - TOLERANCE / 10):
+            corner = planes.best_corner(self.objective)
+            self._raise_bound(float(self.objective.value(*corner)))
+            if self.bound >= self.incumbent * (1 - TOLERANCE / 10):
+                break
+            weights = self._tangent(*corner)
+            known = np.inf
+            if self.point is not None:
+                known = weights[0] * self.point[0] + weights[1] * self.point[1]
+            optimum = solver.minimise(weights, known)
+            self._take(optimum)
+            self._prove(optimum)
+            before = weights[0] * corner[0] + weights[1] * corner[1]
+            planes.add(*weights, optimum.bound)
+            if optimum.bound <= before * (1 + 1e-12) and self.objective is Objective.EDP:
+                # The corner is attained: it is a schedule, and the best there is.
+                self._raise_bound(float(self.objective.value(*planes.best_corner(self.objective))))
+                break
+            if self.objective is not Objective.EDP:
+                self._raise_bound(optimum.bound)
+                break
+
+    def _prove(self, optimum: WeightedOptimum) -> None:
+        memories = self.tables.problem.hardware.memories
+        self.proof.append(
+            WeightedBound(
+                energy_weight=optimum.weights[0], latency_weight=optimum.weights[1],
+                bound=optimum.bound,
+                potentials={
+                    f"{cut}:{memories[m].name}": value
+                    for (cut, m), value in sorted(optimum.potentials.items())
+                },
+                survivors=optimum.survivors,
+            )
+        )
+
+    def _take(self, optimum: WeightedOptimum) -> None:
+        """Keep the schedule of a weighted solve if it beats the incumbent."""
+        if optimum.plans:
+            self._consider(optimum.plans)
+
+    def _consider(self, plans: tuple[OptionPlan, ...]) -> None:
+        """Keep a schedule if it beats the incumbent."""
+        point = plan_cost(self.builder, plans)
+        if float(self.objective.value(*point)) < self.incumbent:
+            self.point, self.plans = point, plans
+            self._report("schedule")
+
+    def _raise_bound(self, bound: float) -> None:
+        """Raise the proven bound; nothing beats the incumbent beyond it."""
+        bound = min(bound, self.incumbent)
+        if bound > self.bound:
+            self.bound = bound
+            self._report("bound")
+
+    def _report(self, phase: str) -> None:
+        point = TracePoint(
+            seconds=time.monotonic() - self.started, phase=phase,
+            objective=None if self.point is None else self.incumbent, bound=self.bound,
+        )
+        self.trace.append(point)
+        if self.progress is not None:
+            self.progress(point)
+
+    def _phase(self, name: str) -> None:
+        now = time.monotonic()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._phase_start
+        self._phase_start = now
+
+    def _infeasible(self) -> InfeasibleError:
+        return explain_infeasible(self.tables)
+
+    def _result(self, status: Status) -> Result:
+        problem = self.tables.problem
+        schedule: Schedule | None = None
+        energy = edp = gap = None
+        cycles: int | None = None
+        if self.point is not None:
+            schedule = write_out(self.tables, self.plans)
+            energy, cycles = schedule.energy_pj, schedule.latency_cycles
+            edp = energy * cycles
+            value = float(self.objective.value(energy, cycles))
+            gap = max(0.0, (value - self.bound) / value)
+            if status is Status.OPTIMAL and gap > TOLERANCE:
+                status = Status.FEASIBLE
+        result = Result(
+            problem=problem.source, workload=problem.workload.name,
+            hardware=problem.hardware.name, objective=self.objective,
+            rules=self.tables.rules.name, status=status, schedule=schedule, energy_pj=energy,
+            latency_cycles=cycles, edp=edp, best_bound=self.bound, gap=gap,
+            tolerance=TOLERANCE, seconds=0.0, space=self.space, proof=tuple(self.proof),
+            phase_seconds=self.seconds, option_counts=self.counts, trace=tuple(self.trace),
+        )
+        return replace(result, seconds=time.monotonic() - self.started)
+
+
+def explain_infeasible(tables: StackTables) -> InfeasibleError:
+    """Name the tensor that is hardest to place."""
+    domains = tables.domains
+    names = [m.name for m in tables.problem.hardware.memories]
+    worst = max(
+        tables.problem.workload.layers,
+        key=lambda layer: layer.weight_volume_bits,
+    )
+    return InfeasibleError(
+        f"no schedule of {tables.problem.source} fits; hardest to place: weights of layer "
+        f"{worst.name}",
+        demand=worst.weight_volume_bits,
+        limit=max(domains.sizes_bits[m] for m in domains.weights),
+        unit="bits",
+        levers=(
+            f"enlarge {names[domains.weights[-1]]}", "allow smaller tiles (--tiles efficient)"),
+    )

@@ -1,0 +1,87 @@
+"""From the solver's plans to a schedule written out in full."""
+
+from __future__ import annotations
+
+from cost.schedule import (
+    LayerTilePlan,
+    Schedule,
+    ScheduledMapping,
+    StackPlan,
+    TilePlan,
+)
+from solver.model import OptionPlan
+from solver.stack_tables import StackTables
+
+
+def write_out(tables: StackTables, plans: tuple[OptionPlan, ...]) -> Schedule:
+    """Every decision of the chosen stacks, by name."""
+    return Schedule(stacks=tuple(_stack(tables, plan) for plan in plans))
+
+
+def _stack(tables: StackTables, plan: OptionPlan) -> StackPlan:
+    problem = tables.problem
+    names = [m.name for m in problem.hardware.memories]
+    option = plan.choices.option
+    layers = problem.workload.layers[option.first : option.last + 1]
+    energy, cycles = 0.0, 0
+    for e in range(len(layers)):
+        memory = plan.weights.get(e)
+        if memory is not None:
+            more = tables.arrival(option.first + e, memory)
+            energy, cycles = energy + more[0], cycles + more[1]
+
+    def name(memory: int) -> str | None:
+        return None if memory < 0 else names[memory]
+
+    tiles = []
+    for k, kind_tables in enumerate(plan.choices.tables):
+        kind = kind_tables.kind
+        entries = []
+        for e, layer in enumerate(layers):
+            choice, phase = plan.layers[k, e], plan.phases[k, e]
+            assert choice.point is not None
+            point = choice.point
+            entries.append(
+                LayerTilePlan(
+                    layer=layer.name,
+                    width=kind.sizes[e][0],
+                    height=kind.sizes[e][1],
+                    producer=names[phase.producer],
+                    weights=names[choice.weight] if layer.has_weights else None,
+                    operand=names[choice.operand],
+                    output=names[choice.output],
+                    h_use=name(phase.h_use),
+                    h_make=name(phase.h_make),
+                    v=name(phase.v),
+                    mapping=ScheduledMapping(
+                        loops=point.loops, cuts=point.cuts,
+                        double_buffered=point.double_buffered,
+                    ),
+                    energy_pj=point.energy_pj,
+                    latency_cycles=point.latency_cycles,
+                    copy_energy_pj=phase.energy_pj,
+                    copy_latency_cycles=phase.latency_cycles,
+                )
+            )
+        tiles.append(
+            TilePlan(
+                columns=(kind.column.start, kind.column.count),
+                rows=(kind.row.start, kind.row.count),
+                layers=tuple(entries),
+            )
+        )
+    return StackPlan(
+        layers=tuple(layer.name for layer in layers),
+        tile_x=option.tile_x,
+        tile_y=option.tile_y,
+        mode=option.mode,
+        source=names[option.source],
+        target=names[option.target],
+        weights=tuple(
+            names[plan.weights[e]] if layer.has_weights and e in plan.weights else None
+            for e, layer in enumerate(layers)
+        ),
+        arrival_energy_pj=energy,
+        arrival_latency_cycles=cycles,
+        tiles=tuple(tiles),
+    )

@@ -1,0 +1,147 @@
+"""Random accelerators and layers, small enough to enumerate everything about them."""
+
+from __future__ import annotations
+
+from random import Random
+
+from problems import (
+    Hardware,
+    Layer,
+    LayerKind,
+    MemoryLevel,
+    Operand,
+    OperandPorts,
+    Precision,
+    SpatialRule,
+    Unroll,
+)
+
+ARRAY = (("D1", 2), ("D2", 2))
+BIG_BITS = 1 << 24
+
+
+def random_memory(
+    rng: Random,
+    name: str,
+    operands: str,
+    *,
+    size_bits: int,
+    served: tuple[str, ...] = ("D1", "D2"),
+    pj: float = 1.0,
+    style: str | None = None,
+) -> MemoryLevel:
+    """A memory with random widths, granules, energies and port style."""
+    style = style or rng.choice(("rw", "r+w", "2r+2w"))
+    names = {
+        "rw": ("p", "p", "p", "p"),
+        "r+w": ("r", "w", "w", "r"),
+        "2r+2w": ("r1", "w1", "w2", "r2"),
+    }[style]
+    read, write = rng.choice((4, 8, 16, 32)), rng.choice((4, 8, 16, 32))
+    if style == "rw" and rng.random() < 0.7:
+        write = read
+    return MemoryLevel(
+        name=name,
+        size_bits=size_bits,
+        read_bits_per_cycle=read,
+        write_bits_per_cycle=write,
+        read_pj=round(pj * rng.uniform(0.5, 2), 3),
+        write_pj=round(pj * rng.uniform(0.5, 2), 3),
+        read_granule_bits=rng.choice((read, min(read, 8))),
+        write_granule_bits=rng.choice((write, min(write, 8))),
+        served_dims=served,
+        instances=1 if len(served) == 2 else (2 if served else 4),
+        shared_read_write_port=style == "rw",
+        operands=tuple(
+            OperandPorts(
+                operand=Operand(letter),
+                read_down=names[0],
+                write_from_above=names[1],
+                write_from_below=names[2] if letter == "O" else None,
+                read_up=names[3] if letter == "O" else None,
+            )
+            for letter in operands
+        ),
+    )
+
+
+def random_hardware(rng: Random, levels: int = 3, tight: float = 1.0) -> Hardware:
+    """An array of four MACs under registers, one or two shared buffers and DRAM.
+
+    `tight` scales the buffers' sizes; `levels` caps the memories below DRAM.
+    """
+    memories = []
+    registers = rng.choice(("", "O", "W", "I", "WO"))
+    if registers:
+        served = rng.choice(((), ("D1",), ("D2",)))
+        bits = rng.choice((16, 24, 32, 64))
+        memories.append(
+            random_memory(rng, "regs", registers, size_bits=bits, served=served, pj=0.05)
+        )
+    shared = rng.choice(("IO", "IOW", "IO", "IOW", "IW"))
+    bits = int(rng.choice((64, 128, 256, 512, 1024)) * tight)
+    memories.append(random_memory(rng, "lb", shared, size_bits=max(bits, 24), pj=0.5))
+    if levels > 2 and rng.random() < 0.6:
+        bits = int(rng.choice((256, 512, 1024, 4096)) * tight)
+        held = rng.choice(("IOW", "IO", "IOW", "W"))
+        memories.append(random_memory(rng, "gb", held, size_bits=max(bits, 48), pj=2))
+    dram = random_memory(rng, "dram", "IOW", size_bits=BIG_BITS, pj=10, style="rw")
+    memories.append(dram)
+    first = rng.choice(("K", "C", "OX", "K"))
+    second = rng.choice([dim for dim in ("K", "C", "OX", "OY", "FX") if dim != first])
+    unroll = (
+        Unroll(array_dim="D1", loop_dim=first, factor=2),
+        Unroll(array_dim="D2", loop_dim=second, factor=rng.choice((1, 2))),
+    )
+    grouped = (
+        Unroll(array_dim="D1", loop_dim=rng.choice(("G", "OX")), factor=2),
+        Unroll(array_dim="D2", loop_dim=rng.choice(("OY", "FX", "FY")), factor=2),
+    )
+    return Hardware(
+        name="random",
+        array_dims=ARRAY,
+        mac_pj=round(rng.uniform(0.1, 1), 2),
+        memories=tuple(memories),
+        spatial_rules=(
+            SpatialRule(unroll=grouped, kinds=(LayerKind.DEPTHWISE, LayerKind.POOL)),
+            SpatialRule(unroll=unroll),
+        ),
+    )
+
+
+def random_layer(rng: Random, name: str, source: str, channels: int, size: int) -> Layer:
+    """A layer with `channels` input channels and an output of at most `size` a side."""
+    kind = rng.choice(
+        (LayerKind.CONV, LayerKind.CONV, LayerKind.POINTWISE, LayerKind.DEPTHWISE, LayerKind.POOL)
+    )
+    width, height = rng.randint(1, size), rng.randint(1, size)
+    taps_x, taps_y = rng.randint(1, 3), rng.randint(1, 3)
+    loops: tuple[tuple[str, int], ...]
+    if kind is LayerKind.POINTWISE:
+        loops = (("K", rng.randint(1, 4)), ("C", channels), ("OY", height), ("OX", width))
+        taps_x = taps_y = 1
+    elif kind is LayerKind.CONV:
+        loops = (
+            ("K", rng.randint(1, 4)), ("C", channels), ("OY", height), ("OX", width),
+            ("FY", taps_y), ("FX", taps_x),
+        )
+    else:
+        loops = (
+            ("G", channels), ("OY", height), ("OX", width), ("FY", taps_y), ("FX", taps_x)
+        )
+    strided = kind is not LayerKind.POINTWISE
+    bits = rng.choice((4, 8))
+    return Layer(
+        name=name,
+        kind=kind,
+        sources=(source,),
+        loops=loops,
+        stride_x=rng.choice((1, 1, 2)) if strided else 1,
+        stride_y=rng.choice((1, 1, 2)) if strided else 1,
+        precision=Precision(
+            partial_bits=16,
+            output_bits=bits,
+            weight_bits=0 if kind is LayerKind.POOL else 8,
+            input_bits=bits,
+        ),
+    )
