@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from cost.boundary_tables import OUT, SIZE, boundary_amounts, spatial_sums_above, visits
+from cost.boundary_tables import OUT, boundary_amounts, spatial_sums_above, visits
 from cost.lattice import N_DIMS, prefix_minimum
 from cost.tile_latency import double_buffer_flags, mapping_latency
 

@@ -30,9 +30,17 @@ from cost.chain_search import (
     completion_tables,
     search,
 )
-from cost.tile_latency import drain_cycles
-from cost.lattice import N_DIMS, OX, OY, lattice_points, prime_axes, spatial_factors, tensor_elements
+from cost.lattice import (
+    N_DIMS,
+    OX,
+    OY,
+    lattice_points,
+    prime_axes,
+    spatial_factors,
+    tensor_elements,
+)
 from cost.layer_model import MAX_LEVELS, RH, RL, WH, WL, LayerModel
+from cost.tile_latency import drain_cycles
 from problems.workload import LOOP_DIMS
 
 
@@ -555,18 +563,31 @@ WIDENING = (1e-9, 1e-3, 1e-2, 5e-2, 0.25, 1.0, np.inf)
 """Relative distances from the lower bound at which a best mapping is looked for in turn."""
 
 
+ENERGY_SPREADS = (1 + 1e-9, 1.02, 1.2)
+
+
 def best_mapping(
     model: LayerModel,
     sizes: np.ndarray,
     levels: tuple[int, int, int],
     weights: tuple[float, float],
     bound: float,
+    energy_bound_pj: float = 0.0,
 ) -> MappingPoint | None:
     """The mapping of least weighted cost; None if nothing fits.
 
     `bound` is a lower bound of that cost: a narrow search around it usually succeeds, and
-    a search that finds anything within its cut-off has found the best.
+    a search that finds anything within its cut-off has found the best. Without a weight on
+    energy, mappings near `energy_bound_pj`, a lower bound of the energy, are tried first.
     """
+    for spread in ENERGY_SPREADS if weights[0] == 0 else ():
+        # Energy is free here and most mappings tie: look first where there are few.
+        points = pareto_set(
+            model, sizes, levels, weights=weights, weighted_cutoff=bound * (1 + WIDENING[0]),
+            energy_cutoff_pj=energy_bound_pj * spread, weighted_only=True,
+        )
+        if points:
+            return points[0]
     for widening in WIDENING:
         points = pareto_set(
             model, sizes, levels, weights=weights, weighted_cutoff=bound * (1 + widening),

@@ -226,9 +226,9 @@ class ChoiceBuilder:
         self._fresh.add(key)
         if key not in self._best:
             bound = weights[0] * choice.energy_pj + weights[1] * choice.latency_cycles
-            best = best_mapping(model, sizes, levels, weights, bound)
+            best = best_mapping(model, sizes, levels, weights, bound, choice.energy_pj)
             self._best[key] = () if best is None else (best,)
-            if best is not None and self.tables.rules.joint_capacity:
+            if best is not None and self.tables.rules.joint_capacity and weights[0] > 0:
                 # Among mappings of equal cost those that hold least matter.
                 self._best[key] = pareto_set(
                     model, sizes, levels, weigh_memory=self._weighed(levels), weights=weights,

@@ -36,4 +36,4 @@ class HalfPlanes:
 
     def best_corner(self, objective: Objective) -> tuple[float, float]:
         """The corner of least objective."""
-        return min(self.corners(), key=lambda p: float(objective.value(*p)))
+        return min(self.corners(), key=lambda p: float(objective.of(*p)))

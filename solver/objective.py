@@ -18,7 +18,7 @@ class Objective(StrEnum):
         """Unit of the objective's value."""
         return {"energy": "pJ", "latency": "cycles", "edp": "pJ*cycles"}[self.value]
 
-    def value(self, energy_pj: Any, latency_cycles: Any) -> Any:
+    def of(self, energy_pj: Any, latency_cycles: Any) -> Any:
         """Value of a point, or of arrays of points."""
         if self is Objective.ENERGY:
             return energy_pj

@@ -74,7 +74,7 @@ class Pool:
         for k, r in enumerate(self.ranges):
             bound = np.where(
                 r.alive,
-                objective.value(
+                objective.of(
                     self.through(r, (1.0, 0.0), by_energy),
                     self.through(r, (0.0, 1.0), by_latency)),
                 np.inf,
@@ -131,7 +131,7 @@ class Pool:
         for r in self.ranges:
             energy = self.through(r, (1.0, 0.0), by_energy)
             latency = self.through(r, (0.0, 1.0), by_latency)
-            bound = objective.value(energy, latency)
+            bound = objective.of(energy, latency)
             r.alive &= bound * (1 - SAFETY) <= incumbent
         return self.alive()
 
@@ -140,7 +140,7 @@ class Pool:
         end = (self.n_layers, self.tables.domains.dram)
         energy = self.ways((1.0, 0.0))[0].get(end, np.inf)
         latency = self.ways((0.0, 1.0))[0].get(end, np.inf)
-        return float(objective.value(energy, latency))
+        return float(objective.of(energy, latency))
 
 
 def make_pool(tables: StackTables, screened: tuple[ScreenedRange, ...]) -> Pool:

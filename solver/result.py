@@ -91,4 +91,4 @@ class Result:
         """Objective value of the schedule."""
         if self.energy_pj is None or self.latency_cycles is None:
             return None
-        return float(self.objective.value(self.energy_pj, self.latency_cycles))
+        return float(self.objective.of(self.energy_pj, self.latency_cycles))

@@ -154,7 +154,7 @@ class _Search:
     @property
     def incumbent(self) -> float:
         """Objective value of the best schedule so far."""
-        return np.inf if self.point is None else float(self.objective.value(*self.point))
+        return np.inf if self.point is None else float(self.objective.of(*self.point))
 
     def run(self) -> Result:
         """Screen, find a first schedule, prune, and decide what is left."""
@@ -184,6 +184,9 @@ class _Search:
         self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent)
         self._raise_bound(pool.lower_bound(self.objective))
         self._phase("bound layers")
+        if self.objective is not Objective.EDP:
+            # One weight pair: the lazy search bounds placements only where it must.
+            return
         while not all((r.refined | ~r.alive).all() for r in pool.ranges):
             self.limits.left()
             refine_by_option(pool, limit=64)
@@ -194,20 +197,22 @@ class _Search:
 
     def _scout(self, pool: Pool) -> None:
         """Find a good first schedule among the most promising options."""
-        focus = pool.focus(pool.most_promising(self.objective, SCOUTS))
+        # Whatever the objective: the product ranks best while bounds are rough.
+        focus = pool.focus(pool.most_promising(Objective.EDP, SCOUTS))
         refine_by_layer(focus, self.objective, np.inf)
-        focus = focus.focus(focus.most_promising(self.objective, SCOUTS // 8))
+        focus = focus.focus(focus.most_promising(Objective.EDP, SCOUTS // 8))
         refine_by_option(focus)
         end = (focus.n_layers, self.tables.domains.dram)
         if not np.isfinite(focus.ways((1.0, 0.0))[0].get(end, np.inf)):
             # The promising ones do not make a path: take all of the best path instead.
             focus = pool
             if pool.alive() > 50_000:
-                focus = pool.focus(pool.most_promising(self.objective, 2_000))
+                focus = pool.focus(pool.most_promising(Objective.EDP, 2_000))
             refine_by_layer(focus, self.objective, np.inf)
         focus = self._best_path(focus)
         weights = self._tangent(*self._floor(focus))
-        self._take(WeightedSolver(focus, self.builder, self.limits).minimise(weights, np.inf))
+        scout = WeightedSolver(focus, self.builder, self.limits, self._consider)
+        self._take(scout.minimise(weights, np.inf))
 
     def _best_path(self, pool: Pool) -> Pool:
         """The single cheapest path of a pool, by bounds."""
@@ -260,11 +265,16 @@ class _Search:
             self._raise_bound(self.incumbent)
         energy, latency = self._floor(pool)
         if np.isfinite(energy):
-            planes.add(1.0, 0.0, energy)
-            planes.add(0.0, 1.0, latency)
+            for weights, floor in (((1.0, 0.0), energy), ((0.0, 1.0), latency)):
+                planes.add(*weights, floor)
+                ahead, _ = pool.ways(weights)
+                self._prove(
+                    WeightedOptimum(
+                        weights=weights, bound=floor, cost=np.inf, plans=(), potentials=ahead,
+                        survivors=0))
         while np.isfinite(energy) and self.bound < self.incumbent * (1 - TOLERANCE / 10):
             corner = planes.best_corner(self.objective)
-            self._raise_bound(float(self.objective.value(*corner)))
+            self._raise_bound(float(self.objective.of(*corner)))
             if self.bound >= self.incumbent * (1 - TOLERANCE / 10):
                 break
             weights = self._tangent(*corner)
@@ -278,7 +288,7 @@ class _Search:
             planes.add(*weights, optimum.bound)
             if optimum.bound <= before * (1 + 1e-12) and self.objective is Objective.EDP:
                 # The corner is attained: it is a schedule, and the best there is.
-                self._raise_bound(float(self.objective.value(*planes.best_corner(self.objective))))
+                self._raise_bound(float(self.objective.of(*planes.best_corner(self.objective))))
                 break
             if self.objective is not Objective.EDP:
                 self._raise_bound(optimum.bound)
@@ -306,7 +316,7 @@ class _Search:
     def _consider(self, plans: tuple[OptionPlan, ...]) -> None:
         """Keep a schedule if it beats the incumbent."""
         point = plan_cost(self.builder, plans)
-        if float(self.objective.value(*point)) < self.incumbent:
+        if float(self.objective.of(*point)) < self.incumbent:
             self.point, self.plans = point, plans
             self._report("schedule")
 
@@ -343,7 +353,7 @@ class _Search:
             schedule = write_out(self.tables, self.plans)
             energy, cycles = schedule.energy_pj, schedule.latency_cycles
             edp = energy * cycles
-            value = float(self.objective.value(energy, cycles))
+            value = float(self.objective.of(energy, cycles))
             gap = max(0.0, (value - self.bound) / value)
             if status is Status.OPTIMAL and gap > TOLERANCE:
                 status = Status.FEASIBLE

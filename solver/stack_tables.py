@@ -25,7 +25,6 @@ from solver.placements import (
     weight_memories,
 )
 
-
 PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
 

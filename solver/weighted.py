@@ -87,6 +87,7 @@ class _OptionState:
     option: StackOption
     floor: tuple[float, float]
     planes: list[tuple[float, float, float]] = field(default_factory=list)
+    floored: set[tuple[float, float]] = field(default_factory=set)
     solved: dict[tuple[float, float], OptionPlan] = field(default_factory=dict)
 
     def bound(self, weights: tuple[float, float]) -> float:
@@ -138,11 +139,6 @@ class WeightedSolver:
 
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
         """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
-        for state in self.states:
-            self.limits.left()
-            # Where a plane along other weights already says enough, this one is not needed.
-            if state.bound(weights) < cutoff:
-                state.planes.append((*weights, self.builder.floor(state.option, weights)))
         while True:
             self.limits.left()
             bounds = [state.bound(weights) for state in self.states]
@@ -150,7 +146,7 @@ class WeightedSolver:
             end = (self.pool.n_layers, self.pool.tables.domains.dram)
             floor = ahead.get(end, np.inf)
             survivors = sum(1 for s in self.states if s.planes)
-            if floor >= cutoff * (1 - SAFETY) and not self._attained(weights, floor):
+            if floor >= cutoff * (1 - SAFETY):
                 return WeightedOptimum(
                     weights=weights, bound=min(floor, cutoff), cost=np.inf, plans=(),
                     potentials=ahead, survivors=survivors)
@@ -173,14 +169,6 @@ class WeightedSolver:
                     cutoff = min(cutoff, weights[0] * energy + weights[1] * cycles)
                     if self.found is not None:
                         self.found((plan,))
-
-    def _attained(self, weights: tuple[float, float], floor: float) -> bool:
-        """Whether a single solved option costs just `floor`."""
-        return any(
-            weights in s.solved and s.bound(weights) <= floor * (1 + SAFETY)
-            and (s.option.first, s.option.last) == (0, self.pool.n_layers - 1)
-            for s in self.states
-        )
 
     def _ways(
         self, bounds: list[float]
@@ -226,6 +214,10 @@ class WeightedSolver:
         """
         self.steps += 1
         floor = self.builder.floor(state.option, weights)
+        if weights not in state.floored:
+            state.floored.add(weights)
+            state.planes.append((*weights, floor))
+            return
         known = max(floor, state.bound(weights))
         if not np.isfinite(known):
             state.planes.append((*weights, np.inf))

@@ -24,7 +24,6 @@ from problems import Hardware, Unroll
 
 Point = tuple[float, int]
 """Energy in pJ and latency in cycles."""
-MEMORY_SLACK = 1e-9
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A whole mapping: energy without latency, and the bits held by memory index."""
+    """A whole mapping: energy without latency, and the bits held by memory index.
+
+    `tensor_bits` splits these by tensor.
+    """
 
     energy_pj: float
     held_bits: dict[int, int]
+    tensor_bits: dict[str, dict[int, int]]
     mapping: TemporalMapping
 
 
@@ -72,7 +75,7 @@ class AllMappings:
         self.model = build_tile_model(hardware, unroll, layer_tile, rules)
         self.sizes = {i: m.size_bits for i, m in enumerate(hardware.memories)}
         self._latency: dict[int, int] = {}
-        self._known: dict[tuple[tuple[int, int], ...], tuple[Point, ...]] = {}
+        self._known: dict[object, tuple[Point, ...]] = {}
 
     @cached_property
     def candidates(self) -> list[Candidate]:
@@ -116,6 +119,9 @@ class AllMappings:
                     Candidate(
                         energy_pj=mac_pj + sum(part.energy_pj for part in parts),
                         held_bits=held,
+                        tensor_bits={
+                            n: p.held_bits for n, p in zip(names, parts, strict=True)
+                        },
                         mapping=TemporalMapping(
                             loops=loops,
                             cuts={n: p.cuts for n, p in zip(names, parts, strict=True)},
@@ -140,13 +146,18 @@ class AllMappings:
             self._latency[number] = cost.latency_cycles
         return self._latency[number]
 
-    def pareto(self, budgets_bits: dict[int, int] | None = None) -> tuple[Point, ...]:
+    def pareto(
+        self,
+        budgets_bits: dict[int, int] | None = None,
+        in_place: tuple[tuple[str, int], ...] = (),
+    ) -> tuple[Point, ...]:
         """Nondominated (pJ, cycles) of the mappings that hold at most `budgets_bits`.
 
-        Budgets are by memory index; a memory that is not named may be filled.
+        Budgets are by memory index; a memory that is not named may be filled. What a
+        tensor holds in a memory does not count if the pair is in `in_place`.
         """
         budgets = budgets_bits or {}
-        key = tuple(sorted(budgets.items()))
+        key = (tuple(sorted(budgets.items())), in_place)
         if key in self._known:
             return self._known[key]
         points: list[Point] = []
@@ -154,7 +165,9 @@ class AllMappings:
         for number, candidate in enumerate(self.candidates):
             if best <= self.model.temporal_cycles:
                 break
-            held = candidate.held_bits
+            held = dict(candidate.held_bits)
+            for name, memory in in_place:
+                held[memory] -= candidate.tensor_bits[name].get(memory, 0)
             if any(held.get(memory, 0) > bits for memory, bits in budgets.items()):
                 continue
             latency = self.latency_cycles(number)

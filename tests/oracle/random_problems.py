@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from problems import (
@@ -12,8 +13,10 @@ from problems import (
     Operand,
     OperandPorts,
     Precision,
+    Problem,
     SpatialRule,
     Unroll,
+    Workload,
 )
 
 ARRAY = (("D1", 2), ("D2", 2))
@@ -145,3 +148,54 @@ def random_layer(rng: Random, name: str, source: str, channels: int, size: int) 
             input_bits=bits,
         ),
     )
+
+
+def random_problem(
+    rng: Random, depth: int, *, levels: int = 3, size: int = 4, tight: float = 1.0
+) -> Problem:
+    """A chain of `depth` layers whose maps fit each other without padding."""
+    hardware = random_hardware(rng, levels, tight)
+    while not all(len(chain) > 1 for chain in hardware.chains.values()):
+        hardware = random_hardware(rng, levels, tight)
+    layers: list[Layer] = []
+    channels = first_channels = rng.randint(1, 3)
+    for position in range(depth):
+        source = f"l{position - 1}" if position else "input"
+        layer = random_layer(rng, f"l{position}", source, channels, size)
+        layers.append(layer)
+        channels = layer.channels
+    wanted = (rng.randint(1, size), rng.randint(1, size))
+    result: list[Layer] = []
+    for position, layer in reversed(list(enumerate(layers))):
+        sizes = layer.sizes
+        stride_x, stride_y = layer.stride_x, layer.stride_y
+        if position:
+            # Rule sets disagree about maps between layers where a stride skips positions.
+            stride_x, stride_y = min(stride_x, sizes["FX"]), min(stride_y, sizes["FY"])
+        new = {"OX": wanted[0], "OY": wanted[1]}
+        width = layers[position - 1].precision.output_bits if position else None
+        fitted = replace(
+            layer,
+            loops=tuple((dim, new.get(dim, count)) for dim, count in layer.loops),
+            stride_x=stride_x,
+            stride_y=stride_y,
+            precision=replace(
+                layer.precision, input_bits=width or layer.precision.input_bits
+            ),
+        )
+        wanted = (
+            stride_x * (wanted[0] - 1) + sizes["FX"],
+            stride_y * (wanted[1] - 1) + sizes["FY"],
+        )
+        result.append(fitted)
+    result.reverse()
+    workload = Workload(
+        name="net",
+        input_name="input",
+        input_channels=first_channels,
+        input_width=wanted[0],
+        input_height=wanted[1],
+        input_bits=result[0].precision.input_bits,
+        layers=tuple(result),
+    )
+    return Problem(name="random", workload=workload, hardware=hardware, source="random")

@@ -1,0 +1,72 @@
+"""The solver against brute force over the whole space of small random problems."""
+
+from functools import cache
+from random import Random
+
+import pytest
+
+from cost.overlap import OverlapMode
+from cost.recost import recost
+from cost.rules import DEFINES, EXACT, RuleSet
+from problems import InfeasibleError, Problem
+from solver.objective import Objective
+from solver.result import Status
+from solver.solve import solve
+from solver.space import TileSpace
+from tests.oracle.all_mappings import Point
+from tests.oracle.brute_force import BruteForce, TooLargeError
+from tests.oracle.random_problems import random_problem
+
+WIDTHS, HEIGHTS = (1, 2), (1, 3)
+CASES, BLOCKS = 36, 6
+"""Problems per rule set; each is solved for all three objectives."""
+
+
+def modes_of(rules: RuleSet) -> tuple[OverlapMode, ...]:
+    """Overlap modes that the brute force covers in full."""
+    return tuple(OverlapMode) if rules.joint_capacity else (OverlapMode.FULLY_RECOMPUTE,)
+
+
+@cache
+def cases(rules: RuleSet) -> tuple[tuple[int, Problem, tuple[Point, ...]], ...]:
+    """Seeds, problems and all their nondominated points; those too large are passed over."""
+    found: list[tuple[int, Problem, tuple[Point, ...]]] = []
+    seed = 0
+    while len(found) < CASES:
+        problem = random_problem(
+            Random(seed), 1 + (seed % 2) + (seed % 8 == 7), size=3, levels=2 + seed % 3 // 2
+        )
+        try:
+            points = BruteForce(problem, rules, WIDTHS, HEIGHTS, modes_of(rules)).points()
+            found.append((seed, problem, points))
+        except TooLargeError:
+            pass
+        seed += 1
+    return tuple(found)
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("objective", list(Objective), ids=lambda objective: objective.value)
+@pytest.mark.parametrize("rules", [EXACT, DEFINES], ids=lambda rules: rules.name)
+def test_optimum_equals_brute_force(rules: RuleSet, objective: Objective, block: int) -> None:
+    """Tests that the optimum is that of all schedules, and re-costs to what it states."""
+    for seed, problem, points in cases(rules)[block::BLOCKS]:
+        wanted = min((objective.of(*point) for point in points), default=None)
+        where = f"seed {seed}, {rules.name}, {objective.value}"
+        try:
+            result = solve(
+                problem,
+                objective=objective,
+                rules=rules,
+                tiles=TileSpace(text="small grid", widths=WIDTHS, heights=HEIGHTS),
+                modes=modes_of(rules),
+                workers=1,
+            )
+        except InfeasibleError:
+            assert wanted is None, f"{where}: infeasible, brute force finds {wanted}"
+            continue
+        assert wanted is not None, f"{where}: {result.value}, brute force finds nothing"
+        assert result.schedule is not None, where
+        assert result.value == pytest.approx(wanted, rel=1e-9), where
+        assert result.status is Status.OPTIMAL, where
+        assert recost(problem, result.schedule, rules).violations == (), where
