@@ -21,6 +21,8 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo 'compiling the mapping search (once, about a minute)'
+	$(BIN)/fuseproof solve fsrcnn@meta-proto-df --tiles grid:60x72 --modes fully-cached > /dev/null
 	@touch $@
 
 need-problem:

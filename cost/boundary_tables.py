@@ -55,8 +55,9 @@ def boost(o, m, factor, unroll_dim, unroll_level, rel, stride, spans, sizes, cli
 
 
 @njit(cache=True)
-def boundary_amounts(o, m, product, factor, unroll_dim, unroll_level, rel, stride, spans,
-                     sizes, exact):
+def boundary_amounts(
+    o, m, product, factor, unroll_dim, unroll_level, rel, stride, spans, sizes, exact
+):
     """Elements below boundary (o, m): in one instance of level m, and per read from above."""
     x = np.ones(N_DIMS)
     level_extents(product, factor, unroll_dim, unroll_level[o], m, sizes, exact, x)
@@ -110,28 +111,47 @@ def instances(o, first_level, factor, unroll_level):
 
 
 @njit(cache=True)
-def boundary_energy(o, m, product, q, factor, sizes, unroll_dim, unroll_level, rel, stride,
-                    precision, mem_index, memory, exact, psums):
+def boundary_energy(
+    o,
+    m,
+    product,
+    q,
+    factor,
+    sizes,
+    unroll_dim,
+    unroll_level,
+    rel,
+    stride,
+    precision,
+    mem_index,
+    memory,
+    exact,
+    psums,
+):
     """pJ of everything that crosses boundary (o, m) when it lies at loop prefix `product`."""
-    held, moved = boundary_amounts(o, m, product, factor, unroll_dim, unroll_level, rel,
-                                   stride, exact, sizes, exact)
+    held, moved = boundary_amounts(
+        o, m, product, factor, unroll_dim, unroll_level, rel, stride, exact, sizes, exact
+    )
     low = memory[mem_index[o, m]]
     high = memory[mem_index[o, m + 1]]
     n_low = instances(o, m + 1, factor, unroll_level)
     n_high = instances(o, m + 2, factor, unroll_level)
     if exact:
-        ratio = unique_ratio(o, m + 1, factor, unroll_dim, unroll_level, rel, stride, True,
-                             sizes, True)
+        ratio = unique_ratio(
+            o, m + 1, factor, unroll_dim, unroll_level, rel, stride, True, sizes, True
+        )
     else:
-        _, ratio = boost(o, m + 1, factor, unroll_dim, unroll_level, rel, stride, False, sizes,
-                         False)
+        _, ratio = boost(
+            o, m + 1, factor, unroll_dim, unroll_level, rel, stride, False, sizes, False
+        )
     periods, distinct = visits(product, q, rel[o])
     if o != OUT:
         bits = precision[o, 0]
         down = words(held * bits, low[WRITE_G], low[WRITE_BW]) * low[WRITE_PJ] * n_low
         down += (
             burst_words(moved, bits, high[READ_G], high[READ_BW], low[WRITE_BW] * ratio)
-            * high[READ_PJ] * n_high
+            * high[READ_PJ]
+            * n_high
         )
         return down * periods
     above = spatial_sums_above(o, m, factor, unroll_dim, unroll_level, rel)
@@ -153,7 +173,8 @@ def boundary_energy(o, m, product, q, factor, sizes, unroll_dim, unroll_level, r
         up = words(held * bits, low[READ_G], low[READ_BW]) * low[READ_PJ] * n_low
         up += (
             burst_words(moved, bits, high[WRITE_G], high[WRITE_BW], low[READ_BW] * ratio)
-            * high[WRITE_PJ] * n_high
+            * high[WRITE_PJ]
+            * n_high
         )
         energy += up * count
     if read_back > 0:
@@ -161,15 +182,29 @@ def boundary_energy(o, m, product, q, factor, sizes, unroll_dim, unroll_level, r
         down = words(held * bits, low[WRITE_G], low[WRITE_BW]) * low[WRITE_PJ] * n_low
         down += (
             burst_words(moved, bits, high[READ_G], high[READ_BW], low[WRITE_BW] * ratio)
-            * high[READ_PJ] * n_high
+            * high[READ_PJ]
+            * n_high
         )
         energy += down * read_back
     return energy
 
 
 @njit(cache=True)
-def mac_link_energy(o, q, factor, sizes, unroll_dim, unroll_level, rel, stride, precision,
-                    mem_index, memory, exact, psums):
+def mac_link_energy(
+    o,
+    q,
+    factor,
+    sizes,
+    unroll_dim,
+    unroll_level,
+    rel,
+    stride,
+    precision,
+    mem_index,
+    memory,
+    exact,
+    psums,
+):
     """pJ of the traffic between level 0 of operand o and the MACs: once every cycle."""
     amount = mac_link_amount(o, factor, unroll_dim, unroll_level, rel, stride, exact, sizes, exact)
     level = memory[mem_index[o, 0]]
@@ -179,8 +214,9 @@ def mac_link_energy(o, q, factor, sizes, unroll_dim, unroll_level, rel, stride, 
     if o != OUT:
         bits = precision[o, 0]
         return words(amount * bits, level[READ_G], level[READ_BW]) * level[READ_PJ] * n * periods
-    partial = periods > distinct or spatial_sums_above(OUT, -1, factor, unroll_dim, unroll_level,
-                                                       rel)
+    partial = periods > distinct or spatial_sums_above(
+        OUT, -1, factor, unroll_dim, unroll_level, rel
+    )
     if psums:
         wide_up = periods - distinct
         final_up = distinct
@@ -193,7 +229,9 @@ def mac_link_energy(o, q, factor, sizes, unroll_dim, unroll_level, rel, stride, 
     for final in range(2):
         count = final_up if final == 1 else wide_up
         bits = precision[OUT, final]
-        energy += words(amount * bits, level[WRITE_G], level[WRITE_BW]) * level[WRITE_PJ] * n * count
+        energy += (
+            words(amount * bits, level[WRITE_G], level[WRITE_BW]) * level[WRITE_PJ] * n * count
+        )
     bits = precision[OUT, 0]
     energy += words(amount * bits, level[READ_G], level[READ_BW]) * level[READ_PJ] * n * read_back
     return energy

@@ -71,8 +71,24 @@ def _cheapest(cost_f, cost_g, pick_f, pick_g):
 
 
 @njit(cache=True)
-def capacity_bound(f, g, energy_weight, latency_weight, weight_mem, input_mem, output_mem, h_mem,
-                   v_mem, weight_bits, input_bits, output_bits, h_bits, v_bits, room, rounds):
+def capacity_bound(
+    f,
+    g,
+    energy_weight,
+    latency_weight,
+    weight_mem,
+    input_mem,
+    output_mem,
+    h_mem,
+    v_mem,
+    weight_bits,
+    input_bits,
+    output_bits,
+    h_bits,
+    v_bits,
+    room,
+    rounds,
+):
     """Lower bound of the weighted cost of one tile under shared capacities.
 
     f, g as in `kind_bounds`, with f's arrival shares included. Memory indices per table
@@ -82,9 +98,11 @@ def capacity_bound(f, g, energy_weight, latency_weight, weight_mem, input_mem, o
     n = f.shape[0]
     n_mem = room.shape[0]
     base_f = np.where(
-        np.isinf(f[..., 0]), np.inf, energy_weight * f[..., 0] + latency_weight * f[..., 1])
+        np.isinf(f[..., 0]), np.inf, energy_weight * f[..., 0] + latency_weight * f[..., 1]
+    )
     base_g = np.where(
-        np.isinf(g[..., 0]), np.inf, energy_weight * g[..., 0] + latency_weight * g[..., 1])
+        np.isinf(g[..., 0]), np.inf, energy_weight * g[..., 0] + latency_weight * g[..., 1]
+    )
     price = np.zeros((n, n_mem))
     pick_f = np.zeros((n, 3), dtype=np.int64)
     pick_g = np.zeros((n, 5), dtype=np.int64)
@@ -111,7 +129,8 @@ def capacity_bound(f, g, energy_weight, latency_weight, weight_mem, input_mem, o
                         cost_f[e, w, i, o] += (
                             total_price[m] * weight_bits[e]
                             + price[e, input_mem[i]] * input_bits[e]
-                            + price[e, output_mem[o]] * output_bits[e])
+                            + price[e, output_mem[o]] * output_bits[e]
+                        )
             for p in range(g.shape[1]):
                 for i in range(g.shape[2]):
                     for a in range(g.shape[3]):

@@ -168,8 +168,19 @@ def _held_bits(t, s, o, m, factor):
         product = t.products[t.products.shape[0] - 1]
     else:
         product = t.products[s.placed[o, m]]
-    held, _ = boundary_amounts(o, m, product, factor, t.unroll_dim, t.unroll_level, t.rel,
-                               t.stride, t.switches[0], t.sizes, t.switches[0])
+    held, _ = boundary_amounts(
+        o,
+        m,
+        product,
+        factor,
+        t.unroll_dim,
+        t.unroll_level,
+        t.rel,
+        t.stride,
+        t.switches[0],
+        t.sizes,
+        t.switches[0],
+    )
     return held
 
 
@@ -183,8 +194,9 @@ def _sums_cross(t, s, m):
     periods, distinct = visits(product, t.q, t.rel[OUT])
     if t.switches[1]:
         return periods > distinct
-    return periods > distinct or spatial_sums_above(OUT, m - 1, t.energy_factor, t.unroll_dim,
-                                                    t.unroll_level, t.rel)
+    return periods > distinct or spatial_sums_above(
+        OUT, m - 1, t.energy_factor, t.unroll_dim, t.unroll_level, t.rel
+    )
 
 
 @njit(cache=True)
@@ -225,16 +237,34 @@ def _leaf(t, s, energy, depth):
                 if o == OUT and (m == t.levels[o] - 1 or not _sums_cross(t, s, m + 1)):
                     bits = t.precision[OUT, 1]
                 bits_held[o, m] = _held_bits(t, s, o, m, t.energy_factor) * bits
-        double_buffer_flags(bits_held, s.run_relevant, t.levels, t.mem_index, t.memory,
-                            t.switches[4], flags)
+        double_buffer_flags(
+            bits_held, s.run_relevant, t.levels, t.mem_index, t.memory, t.switches[4], flags
+        )
     below = np.ones((3, t.mem_index.shape[1], N_DIMS), dtype=np.int64)
     for o in range(3):
         for m in range(t.levels[o] - 1):
             below[o, m] = t.products[s.placed[o, m]]
     stall, loading = mapping_latency(
-        below, s.run_irrelevant, flags, t.levels, t.q, t.latency_factor, t.sizes, t.unroll_dim,
-        t.unroll_level, t.rel, t.stride, t.precision, t.mem_index, t.ports, t.memory,
-        t.switches[0], t.switches[1], t.switches[3], t.switches[6])
+        below,
+        s.run_irrelevant,
+        flags,
+        t.levels,
+        t.q,
+        t.latency_factor,
+        t.sizes,
+        t.unroll_dim,
+        t.unroll_level,
+        t.rel,
+        t.stride,
+        t.precision,
+        t.mem_index,
+        t.ports,
+        t.memory,
+        t.switches[0],
+        t.switches[1],
+        t.switches[3],
+        t.switches[6],
+    )
     latency = t.limits[1] + stall + loading
     total_energy = energy + t.limits[0]
     grow = 1.0 + TOLERANCE
@@ -249,7 +279,8 @@ def _leaf(t, s, energy, depth):
         # Sums of the same terms in another order differ in the last digits.
         if t.switches[5]:
             better = t.limits[3] * row[0] + t.limits[4] * row[1] <= (
-                t.limits[3] * total_energy + t.limits[4] * latency) * (1.0 + 1e-13)
+                t.limits[3] * total_energy + t.limits[4] * latency
+            ) * (1.0 + 1e-13)
         else:
             better = row[0] <= total_energy * (1.0 + 1e-13) and row[1] <= latency
         if better:
@@ -437,7 +468,14 @@ def _push(s, top, kind, depth, o, point, above, ending, flag):
         return top
     row = s.stack[top]
     row[0], row[1], row[2], row[3], row[4], row[5], row[6] = (
-        kind, depth, o, point, above, ending, flag)
+        kind,
+        depth,
+        o,
+        point,
+        above,
+        ending,
+        flag,
+    )
     return top + 1
 
 
@@ -484,8 +522,9 @@ def _expand(t, s, top, depth, usage):
     if is_open:
         for a in range(t.axes.shape[0]):
             if t.exponents[point, a] > 0 and _worth_picking(t, s.status, a, last_pick):
-                top = _push(s, top, PICK, depth, a, point - t.strides[a], t.axes[a, 0],
-                            t.axes[a, 0], 0)
+                top = _push(
+                    s, top, PICK, depth, a, point - t.strides[a], t.axes[a, 0], t.axes[a, 0], 0
+                )
         if not t.switches[2]:
             return top
     if done:
@@ -524,13 +563,16 @@ def _hopeless_placement(t, s, v, o, point, energy, load, wait, usage):
     n1 = v[1] - 1 if o == 1 else v[1]
     n2 = v[2] - 1 if o == 2 else v[2]
     return _hopeless(
-        t, s,
-        energy + t.boundary_pj[o, v[o] - 1, point] + t.energy_to_go[n0, n1, n2, point]
+        t,
+        s,
+        energy
+        + t.boundary_pj[o, v[o] - 1, point]
+        + t.energy_to_go[n0, n1, n2, point]
         + t.limits[0],
-        load + t.boundary_load[o, v[o] - 1, point] + t.load_to_go[n0, n1, n2, point]
-        + t.limits[2],
+        load + t.boundary_load[o, v[o] - 1, point] + t.load_to_go[n0, n1, n2, point] + t.limits[2],
         wait + t.boundary_wait[o, v[o] - 1, point] + t.wait_to_go[n0, n1, n2, point],
-        usage)
+        usage,
+    )
 
 
 @njit(cache=True)

@@ -66,7 +66,7 @@ def _route(
         return None
     if start == end:
         return []
-    for meeting in outputs[outputs.index(start):]:
+    for meeting in outputs[outputs.index(start) :]:
         if meeting in inputs and inputs.index(meeting) >= inputs.index(end):
             break
     else:
@@ -75,9 +75,7 @@ def _route(
         return _steps(hardware, Operand.I, start, end)
     if meeting == end:
         return _steps(hardware, Operand.O, start, end)
-    return _steps(hardware, Operand.O, start, meeting) + _steps(
-        hardware, Operand.I, meeting, end
-    )
+    return _steps(hardware, Operand.O, start, meeting) + _steps(hardware, Operand.I, meeting, end)
 
 
 def build_copy_tables(hardware: Hardware) -> CopyTables:
@@ -156,8 +154,10 @@ def phase_latency(hops, ports, n_ports, actions, n):
             cycles = max(-(-bits // send_width), -(-bits // receive_width))
             again = False
             for earlier in range(k):
-                if (ports[path, start, end, earlier, RECEIVE_PORT] == receive
-                        or ports[path, start, end, earlier, SEND_PORT] == receive):
+                if (
+                    ports[path, start, end, earlier, RECEIVE_PORT] == receive
+                    or ports[path, start, end, earlier, SEND_PORT] == receive
+                ):
                     again = True
             for port in (send, receive):
                 if first[port] < 0 or clock < first[port]:

@@ -17,8 +17,24 @@ from cost.mapping_search import mac_port_loads
 
 
 @njit(cache=True)
-def _floor(sizes, widths, heights, unroll_dim, unroll_factor, unroll_level, rel, stride,
-           precision, mem_index, ports, memory, mac_pj, exact, psums, n_ports):
+def _floor(
+    sizes,
+    widths,
+    heights,
+    unroll_dim,
+    unroll_factor,
+    unroll_level,
+    rel,
+    stride,
+    precision,
+    mem_index,
+    ports,
+    memory,
+    mac_pj,
+    exact,
+    psums,
+    n_ports,
+):
     out = np.zeros((widths.shape[0], heights.shape[0], 2))
     tile = sizes.copy()
     for i in range(widths.shape[0]):
@@ -26,7 +42,8 @@ def _floor(sizes, widths, heights, unroll_dim, unroll_factor, unroll_level, rel,
             tile[OX] = widths[i]
             tile[OY] = heights[j]
             q, energy_factor, latency_factor = spatial_factors(
-                tile, unroll_dim, unroll_factor, exact)
+                tile, unroll_dim, unroll_factor, exact
+            )
             energy = mac_pj
             total = 1
             for d in range(N_DIMS):
@@ -34,11 +51,36 @@ def _floor(sizes, widths, heights, unroll_dim, unroll_factor, unroll_level, rel,
                 total *= q[d]
             for o in range(3):
                 energy += mac_link_energy(
-                    o, q, energy_factor, tile, unroll_dim, unroll_level, rel, stride, precision,
-                    mem_index, memory, exact, psums)
+                    o,
+                    q,
+                    energy_factor,
+                    tile,
+                    unroll_dim,
+                    unroll_level,
+                    rel,
+                    stride,
+                    precision,
+                    mem_index,
+                    memory,
+                    exact,
+                    psums,
+                )
             loads = mac_port_loads(
-                q, latency_factor, tile, unroll_dim, unroll_level, rel, stride, precision,
-                mem_index, ports, memory, exact, psums, n_ports)
+                q,
+                latency_factor,
+                tile,
+                unroll_dim,
+                unroll_level,
+                rel,
+                stride,
+                precision,
+                mem_index,
+                ports,
+                memory,
+                exact,
+                psums,
+                n_ports,
+            )
             busiest = 0.0
             for port in range(n_ports):
                 busiest = max(busiest, loads[port])
@@ -65,8 +107,20 @@ def floor_costs(
     """[width, height, (pJ, cycles)] floors of the layer cut to widths x heights outputs."""
     rules = model.rules
     return _floor(
-        sizes, widths, heights, model.unroll_dim, model.unroll_factor, model.unroll_level,
-        model.relevance, model.stride, model.precision_bits, model.mem_index, model.ports,
-        model.memory, model.mac_pj, rules.integer_unrolling, rules.exact_partial_sums,
+        sizes,
+        widths,
+        heights,
+        model.unroll_dim,
+        model.unroll_factor,
+        model.unroll_level,
+        model.relevance,
+        model.stride,
+        model.precision_bits,
+        model.mem_index,
+        model.ports,
+        model.memory,
+        model.mac_pj,
+        rules.integer_unrolling,
+        rules.exact_partial_sums,
         int(model.ports.max()) + 1,
     )

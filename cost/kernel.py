@@ -123,8 +123,7 @@ def evaluate(model: TileModel, mapping: TemporalMapping) -> LayerTileCost:
     macs = model.layer_tile.macs
     mac_pj = model.hardware.mac_pj * macs
     utilised = {
-        tensor.name: _utilised_bits(model, tensor, edges[tensor.name])
-        for tensor in model.tensors
+        tensor.name: _utilised_bits(model, tensor, edges[tensor.name]) for tensor in model.tensors
     }
     flags = double_buffer_flags(model, edges, utilised, mapping)
     stall = stall_cycles(model, tensor_links, flags)
@@ -160,8 +159,9 @@ def check_mapping(model: TileModel, mapping: TemporalMapping) -> None:
         raise ValueError(f"loops over unknown dims {sorted(product)}")
     for tensor in model.tensors:
         if len(mapping.cuts.get(tensor.name, ())) != tensor.levels:
-            raise ValueError(f"tensor {tensor.name} needs one cut for each of its "
-                             f"{tensor.levels} levels")
+            raise ValueError(
+                f"tensor {tensor.name} needs one cut for each of its {tensor.levels} levels"
+            )
 
 
 def memory_use_bits(
@@ -188,9 +188,7 @@ def _edges(model: TileModel, mapping: TemporalMapping) -> dict[str, tuple[Bounda
 def _held_elements(
     model: TileModel, tensor: TensorModel, level: int, edges: Sequence[Boundary]
 ) -> int:
-    return round(
-        model.elements(tensor, tensor.energy_fan_out, level + 1, edges[level].prefix)
-    )
+    return round(model.elements(tensor, tensor.energy_fan_out, level + 1, edges[level].prefix))
 
 
 def _held_width(
@@ -212,9 +210,7 @@ def _utilised_bits(
     """
     result = []
     for m in range(tensor.levels):
-        wide = (
-            tensor.is_output and m + 1 < tensor.levels and sums_cross(model, tensor, m, edges[m])
-        )
+        wide = tensor.is_output and m + 1 < tensor.levels and sums_cross(model, tensor, m, edges[m])
         bits = tensor.partial_bits if wide else tensor.final_bits
         result.append(_held_elements(model, tensor, m, edges) * bits)
     return tuple(result)

@@ -91,7 +91,8 @@ def build_layer_model(
     for o in range(3):
         for k, entry in enumerate(unroll):
             served = [
-                m for m, i in enumerate(chains[o])
+                m
+                for m, i in enumerate(chains[o])
                 if entry.array_dim in hardware.memories[i].served_dims
             ]
             level[o, k] = served[0] if served else len(chains[o])
@@ -114,8 +115,15 @@ def build_layer_model(
                     ports[o, m, direction] = port_numbers.setdefault(key, len(port_numbers))
     memory = np.array(
         [
-            [m.size_bits, m.read_bits_per_cycle, m.write_bits_per_cycle, m.read_granule_bits,
-             m.write_granule_bits, m.read_pj, m.write_pj]
+            [
+                m.size_bits,
+                m.read_bits_per_cycle,
+                m.write_bits_per_cycle,
+                m.read_granule_bits,
+                m.write_granule_bits,
+                m.read_pj,
+                m.write_pj,
+            ]
             for m in hardware.memories
         ],
         dtype=np.float64,
@@ -132,9 +140,7 @@ def build_layer_model(
             [layer.stride_x, layer.stride_y, layer.dilation_x, layer.dilation_y], dtype=np.int64
         ),
         unroll_dim=np.array([DIM[u.loop_dim] for u in unroll], dtype=np.int64),
-        unroll_factor=np.array(
-            [min(u.factor, array[u.array_dim]) for u in unroll], dtype=np.int64
-        ),
+        unroll_factor=np.array([min(u.factor, array[u.array_dim]) for u in unroll], dtype=np.int64),
         unroll_level=level,
         mem_index=mem_index,
         ports=ports,

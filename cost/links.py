@@ -116,9 +116,7 @@ def _link(model: TileModel, tensor: TensorModel, lower: int, edge: Boundary) -> 
     if model.rules.integer_unrolling:
         cycle_held, cycle_moved = held, moved
     else:
-        cycle_held, cycle_moved = _amounts(
-            model, tensor, tensor.cycle_fan_out, lower, edge.prefix
-        )
+        cycle_held, cycle_moved = _amounts(model, tensor, tensor.cycle_fan_out, lower, edge.prefix)
     return Link(
         lower=lower,
         boundary=edge,

@@ -100,9 +100,7 @@ class _Energies:
 
     def __init__(self, model: TileModel) -> None:
         self._model = model
-        self._known: list[dict[tuple[Prefix, ...], tuple[float, ...]]] = [
-            {} for _ in model.tensors
-        ]
+        self._known: list[dict[tuple[Prefix, ...], tuple[float, ...]]] = [{} for _ in model.tensors]
 
     def of(self, order: tuple[Loop, ...], cuts: Cuts) -> float:
         """Memory energy, added up level by level as in the kernel."""

@@ -45,11 +45,29 @@ from problems.workload import LOOP_DIMS
 
 
 @njit(cache=True)
-def _port_load(o, m, product, port, q, factor, sizes, unroll_dim, unroll_level, rel, stride,
-               precision, mem_index, ports, memory, exact, psums):
+def _port_load(
+    o,
+    m,
+    product,
+    port,
+    q,
+    factor,
+    sizes,
+    unroll_dim,
+    unroll_level,
+    rel,
+    stride,
+    precision,
+    mem_index,
+    ports,
+    memory,
+    exact,
+    psums,
+):
     """Cycles beyond the first access that boundary (o, m) keeps `port` busy at least."""
-    held, moved = boundary_amounts(o, m, product, factor, unroll_dim, unroll_level, rel, stride,
-                                   exact, sizes, exact)
+    held, moved = boundary_amounts(
+        o, m, product, factor, unroll_dim, unroll_level, rel, stride, exact, sizes, exact
+    )
     periods, distinct = visits(product, q, rel[o])
     load = 0.0
     partial = o == OUT and (
@@ -86,15 +104,33 @@ def _port_load(o, m, product, port, q, factor, sizes, unroll_dim, unroll_level, 
 
 
 @njit(cache=True)
-def _port_wait(o, m, product, port, window, q, factor, sizes, unroll_dim, unroll_level, rel,
-               stride, precision, mem_index, ports, memory, exact):
+def _port_wait(
+    o,
+    m,
+    product,
+    port,
+    window,
+    q,
+    factor,
+    sizes,
+    unroll_dim,
+    unroll_level,
+    rel,
+    stride,
+    precision,
+    mem_index,
+    ports,
+    memory,
+    exact,
+):
     """Cycles that boundary (o, m) keeps `port` busy beyond refill windows of `window` cycles.
 
     Of the traffic between levels m and m + 1 only what uses `port` counts, at final output
     precision for partial sums: a lower bound under the exact rules.
     """
-    held, moved = boundary_amounts(o, m, product, factor, unroll_dim, unroll_level, rel, stride,
-                                   exact, sizes, exact)
+    held, moved = boundary_amounts(
+        o, m, product, factor, unroll_dim, unroll_level, rel, stride, exact, sizes, exact
+    )
     periods, distinct = visits(product, q, rel[o])
     wait = 0.0
     if o != OUT:
@@ -121,8 +157,22 @@ def _port_wait(o, m, product, port, window, q, factor, sizes, unroll_dim, unroll
 
 
 @njit(cache=True)
-def mac_port_loads(q, factor, sizes, unroll_dim, unroll_level, rel, stride, precision,
-              mem_index, ports, memory, exact, psums, n_ports):
+def mac_port_loads(
+    q,
+    factor,
+    sizes,
+    unroll_dim,
+    unroll_level,
+    rel,
+    stride,
+    precision,
+    mem_index,
+    ports,
+    memory,
+    exact,
+    psums,
+    n_ports,
+):
     """Cycles beyond the first access that the MACs keep each port busy."""
     loads = np.zeros(n_ports)
     total = 1
@@ -130,15 +180,16 @@ def mac_port_loads(q, factor, sizes, unroll_dim, unroll_level, rel, stride, prec
         total *= q[d]
     ones = np.ones(N_DIMS, dtype=np.int64)
     for o in range(3):
-        amount = mac_link_amount(o, factor, unroll_dim, unroll_level, rel, stride, exact, sizes,
-                                 exact)
+        amount = mac_link_amount(
+            o, factor, unroll_dim, unroll_level, rel, stride, exact, sizes, exact
+        )
         periods, distinct = visits(ones, q, rel[o])
         memory_row = memory[mem_index[o, 0]]
         if o != OUT:
             if precision[o, 0] > 0:
-                loads[ports[o, 0, RL]] += (
-                    np.ceil(amount * precision[o, 0] / memory_row[READ_BW]) * (total - 1)
-                )
+                loads[ports[o, 0, RL]] += np.ceil(
+                    amount * precision[o, 0] / memory_row[READ_BW]
+                ) * (total - 1)
             continue
         partial = periods > distinct or (
             not psums and spatial_sums_above(o, -1, factor, unroll_dim, unroll_level, rel)
@@ -148,9 +199,7 @@ def mac_port_loads(q, factor, sizes, unroll_dim, unroll_level, rel, stride, prec
         wide_down = np.ceil(amount * precision[OUT, 0] / memory_row[READ_BW])
         if psums:
             first = wide_up if partial else final_up
-            loads[ports[o, 0, WL]] += (
-                wide_up * (periods - distinct) + final_up * distinct - first
-            )
+            loads[ports[o, 0, WL]] += wide_up * (periods - distinct) + final_up * distinct - first
             loads[ports[o, 0, RL]] += wide_down * (periods - distinct)
         else:
             loads[ports[o, 0, WL]] += (wide_up if partial else final_up) * (total - 1)
@@ -160,8 +209,25 @@ def mac_port_loads(q, factor, sizes, unroll_dim, unroll_level, rel, stride, prec
 
 
 @njit(cache=True)
-def prepare(sizes, unroll_dim, unroll_factor, unroll_level, rel, stride, precision, mem_index,
-            ports, memory, n_levels, mac_pj, exact, psums, explicit, drain, n_ports):
+def prepare(
+    sizes,
+    unroll_dim,
+    unroll_factor,
+    unroll_level,
+    rel,
+    stride,
+    precision,
+    mem_index,
+    ports,
+    memory,
+    n_levels,
+    mac_pj,
+    exact,
+    psums,
+    explicit,
+    drain,
+    n_ports,
+):
     """Lattice, boundary tables and constants of one layer-tile."""
     q, energy_factor, latency_factor = spatial_factors(sizes, unroll_dim, unroll_factor, exact)
     axes = prime_axes(q)
@@ -176,10 +242,37 @@ def prepare(sizes, unroll_dim, unroll_factor, unroll_level, rel, stride, precisi
     for d in range(N_DIMS):
         fixed_pj *= sizes[d]
     for o in range(3):
-        fixed_pj += mac_link_energy(o, q, energy_factor, sizes, unroll_dim, unroll_level, rel,
-                                    stride, precision, mem_index, memory, exact, psums)
-    loads = mac_port_loads(q, latency_factor, sizes, unroll_dim, unroll_level, rel, stride,
-                      precision, mem_index, ports, memory, exact, psums, n_ports)
+        fixed_pj += mac_link_energy(
+            o,
+            q,
+            energy_factor,
+            sizes,
+            unroll_dim,
+            unroll_level,
+            rel,
+            stride,
+            precision,
+            mem_index,
+            memory,
+            exact,
+            psums,
+        )
+    loads = mac_port_loads(
+        q,
+        latency_factor,
+        sizes,
+        unroll_dim,
+        unroll_level,
+        rel,
+        stride,
+        precision,
+        mem_index,
+        ports,
+        memory,
+        exact,
+        psums,
+        n_ports,
+    )
     # The bound on stalls watches one port: the busiest that a boundary can load further.
     port = -1
     for o in range(3):
@@ -201,8 +294,19 @@ def prepare(sizes, unroll_dim, unroll_factor, unroll_level, rel, stride, precisi
         for m in range(n_levels[o] - 1):
             size = memory[mem_index[o, m], SIZE]
             for i in range(n):
-                held, _ = boundary_amounts(o, m, products[i], energy_factor, unroll_dim,
-                                           unroll_level, rel, stride, exact, sizes, exact)
+                held, _ = boundary_amounts(
+                    o,
+                    m,
+                    products[i],
+                    energy_factor,
+                    unroll_dim,
+                    unroll_level,
+                    rel,
+                    stride,
+                    exact,
+                    sizes,
+                    exact,
+                )
                 bits = held * precision[o, 1]
                 if o == OUT and m == 0 and sums_wait:
                     bits = held * precision[OUT, 0]
@@ -210,18 +314,58 @@ def prepare(sizes, unroll_dim, unroll_factor, unroll_level, rel, stride, precisi
                     continue
                 boundary_bits[o, m, i] = bits
                 boundary_pj[o, m, i] = boundary_energy(
-                    o, m, products[i], q, energy_factor, sizes, unroll_dim, unroll_level, rel,
-                    stride, precision, mem_index, memory, exact, psums)
+                    o,
+                    m,
+                    products[i],
+                    q,
+                    energy_factor,
+                    sizes,
+                    unroll_dim,
+                    unroll_level,
+                    rel,
+                    stride,
+                    precision,
+                    mem_index,
+                    memory,
+                    exact,
+                    psums,
+                )
                 boundary_load[o, m, i] = _port_load(
-                    o, m, products[i], port, q, latency_factor, sizes, unroll_dim, unroll_level,
-                    rel, stride, precision, mem_index, ports, memory, exact, psums)
+                    o,
+                    m,
+                    products[i],
+                    port,
+                    q,
+                    latency_factor,
+                    sizes,
+                    unroll_dim,
+                    unroll_level,
+                    rel,
+                    stride,
+                    precision,
+                    mem_index,
+                    ports,
+                    memory,
+                    exact,
+                    psums,
+                )
                 if drain and o == OUT:
                     held, moved = boundary_amounts(
-                        o, m, products[i], latency_factor, unroll_dim, unroll_level, rel, stride,
-                        exact, sizes, exact)
+                        o,
+                        m,
+                        products[i],
+                        latency_factor,
+                        unroll_dim,
+                        unroll_level,
+                        rel,
+                        stride,
+                        exact,
+                        sizes,
+                        exact,
+                    )
                     drains[m + 1] = min(
-                        drains[m + 1],
-                        drain_cycles(m, held, moved, precision, mem_index, memory))
+                        drains[m + 1], drain_cycles(m, held, moved, precision, mem_index, memory)
+                    )
                 if not explicit:
                     continue
                 # A level too small for two copies refills only in the run on its top; one
@@ -238,8 +382,24 @@ def prepare(sizes, unroll_dim, unroll_factor, unroll_level, rel, stride, precisi
                 if alike:
                     window = 1
                 boundary_wait[o, m, i] = _port_wait(
-                    o, m, products[i], wait_port, window, q, latency_factor, sizes, unroll_dim,
-                    unroll_level, rel, stride, precision, mem_index, ports, memory, exact)
+                    o,
+                    m,
+                    products[i],
+                    wait_port,
+                    window,
+                    q,
+                    latency_factor,
+                    sizes,
+                    unroll_dim,
+                    unroll_level,
+                    rel,
+                    stride,
+                    precision,
+                    mem_index,
+                    ports,
+                    memory,
+                    exact,
+                )
     x = np.ones(N_DIMS)
     for d in range(N_DIMS):
         x[d] = sizes[d]
@@ -249,24 +409,88 @@ def prepare(sizes, unroll_dim, unroll_factor, unroll_level, rel, stride, precisi
     total = 1
     for d in range(N_DIMS):
         total *= q[d]
-    return (q, energy_factor, latency_factor, axes, strides, exponents, products, boundary_pj,
-            boundary_bits, boundary_load, boundary_wait, fixed_pj, fixed_load, float(total),
-            tensor_bits, drains)
+    return (
+        q,
+        energy_factor,
+        latency_factor,
+        axes,
+        strides,
+        exponents,
+        products,
+        boundary_pj,
+        boundary_bits,
+        boundary_load,
+        boundary_wait,
+        fixed_pj,
+        fixed_load,
+        float(total),
+        tensor_bits,
+        drains,
+    )
 
 
 @njit(cache=True)
-def placement_bounds(sizes, unroll_dim, unroll_factor, unroll_level, rel, stride, precision,
-                     mem_index, ports, memory, n_levels, mac_pj, exact, psums, explicit, drain, n_ports):
+def placement_bounds(
+    sizes,
+    unroll_dim,
+    unroll_factor,
+    unroll_level,
+    rel,
+    stride,
+    precision,
+    mem_index,
+    ports,
+    memory,
+    n_levels,
+    mac_pj,
+    exact,
+    psums,
+    explicit,
+    drain,
+    n_ports,
+):
     """Lower bounds (pJ, cycles) of a layer-tile for every placement, [w, i, o, 2].
 
     Entry [a, b, c] is for top levels a, b, c of the three operands; infinite where a
     tensor alone does not fit its top level. Each level's capacity counts per operand;
     sharing and refill windows are relaxed, nesting of the boundaries is not.
     """
-    (q, ef, lf, axes, strides, exponents, products, pj, bits, load, wait, fixed_pj, fixed_load,
-     total, tensor_bits, drains) = prepare(
-        sizes, unroll_dim, unroll_factor, unroll_level, rel, stride, precision, mem_index,
-        ports, memory, n_levels, mac_pj, exact, psums, explicit, drain, n_ports)
+    (
+        q,
+        ef,
+        lf,
+        axes,
+        strides,
+        exponents,
+        products,
+        pj,
+        bits,
+        load,
+        wait,
+        fixed_pj,
+        fixed_load,
+        total,
+        tensor_bits,
+        drains,
+    ) = prepare(
+        sizes,
+        unroll_dim,
+        unroll_factor,
+        unroll_level,
+        rel,
+        stride,
+        precision,
+        mem_index,
+        ports,
+        memory,
+        n_levels,
+        mac_pj,
+        exact,
+        psums,
+        explicit,
+        drain,
+        n_ports,
+    )
     bounds = n_levels - 1
     energy = completion_tables(pj, bounds, axes, strides)
     blocked = load.copy()
@@ -306,15 +530,39 @@ def placement_bounds(sizes, unroll_dim, unroll_factor, unroll_level, rel, stride
                 out[a, b, c, 0] = fixed_pj + energy[a, b, c, last]
                 # Any input that comes down a link takes a cycle to load first.
                 linked = (a > 0 and precision[0, 0] > 0) or (b > 0 and precision[1, 0] > 0)
-                out[a, b, c, 1] = total + (1.0 if linked else 0.0) + drains[c] + max(
-                    waits[a, b, c, last], fixed_load + loads[a, b, c, last] - total)
+                out[a, b, c, 1] = (
+                    total
+                    + (1.0 if linked else 0.0)
+                    + drains[c]
+                    + max(waits[a, b, c, last], fixed_load + loads[a, b, c, last] - total)
+                )
     return out
 
 
 @njit(cache=True, parallel=True)
-def _least_bounds(sizes, widths, heights, to_top, unroll_dim, unroll_factor, unroll_level, rel,
-                  stride, precision, mem_index, ports, memory, n_levels, usable, mac_pj, exact,
-                  psums, explicit, drain, n_ports):
+def _least_bounds(
+    sizes,
+    widths,
+    heights,
+    to_top,
+    unroll_dim,
+    unroll_factor,
+    unroll_level,
+    rel,
+    stride,
+    precision,
+    mem_index,
+    ports,
+    memory,
+    n_levels,
+    usable,
+    mac_pj,
+    exact,
+    psums,
+    explicit,
+    drain,
+    n_ports,
+):
     out = np.full((widths.shape[0], 2), np.inf)
     for t in prange(widths.shape[0]):
         tile = sizes.copy()
@@ -331,10 +579,42 @@ def _least_bounds(sizes, widths, heights, to_top, unroll_dim, unroll_factor, unr
                     least[o] = m + 1
         if to_top:
             least[OUT] = n_levels[OUT]
-        (q, ef, lf, axes, strides, exponents, products, pj, bits3, load, wait, fixed_pj,
-         fixed_load, total, tensor_bits, drains) = prepare(
-            tile, unroll_dim, unroll_factor, unroll_level, rel, stride, precision, mem_index,
-            ports, memory, least, mac_pj, exact, psums, explicit, drain, n_ports)
+        (
+            q,
+            ef,
+            lf,
+            axes,
+            strides,
+            exponents,
+            products,
+            pj,
+            bits3,
+            load,
+            wait,
+            fixed_pj,
+            fixed_load,
+            total,
+            tensor_bits,
+            drains,
+        ) = prepare(
+            tile,
+            unroll_dim,
+            unroll_factor,
+            unroll_level,
+            rel,
+            stride,
+            precision,
+            mem_index,
+            ports,
+            memory,
+            least,
+            mac_pj,
+            exact,
+            psums,
+            explicit,
+            drain,
+            n_ports,
+        )
         last = products.shape[0] - 1
         a, b, c = least[0] - 1, least[1] - 1, least[2] - 1
         energy = completion_tables(pj, least - 1, axes, strides)[a, b, c, last]
@@ -344,8 +624,13 @@ def _least_bounds(sizes, widths, heights, to_top, unroll_dim, unroll_factor, unr
         waits = completion_tables(blocked, least - 1, axes, strides)[a, b, c, last]
         linked = (a > 0 and precision[0, 0] > 0) or (b > 0 and precision[1, 0] > 0)
         out[t, 0] = fixed_pj + energy
-        out[t, 1] = (total + (1.0 if linked else 0.0) + drains[c]
-                     + max(waits, fixed_load + loads - total))
+        # Other rest places may drain faster, but never in less than a cycle a link.
+        out[t, 1] = (
+            total
+            + (1.0 if linked else 0.0)
+            + (float(c) if drain else 0.0)
+            + max(waits, fixed_load + loads - total)
+        )
     return out
 
 
@@ -366,9 +651,19 @@ def least_bounds(
     """
     rules = model.rules
     return _least_bounds(
-        sizes, widths, heights, to_top, *_model_args(model), level_counts(model), usable,
-        model.mac_pj, rules.integer_unrolling, rules.exact_partial_sums,
-        rules.explicit_double_buffering, rules.charge_last_drain, int(model.ports.max()) + 1,
+        sizes,
+        widths,
+        heights,
+        to_top,
+        *_model_args(model),
+        level_counts(model),
+        usable,
+        model.mac_pj,
+        rules.integer_unrolling,
+        rules.exact_partial_sums,
+        rules.explicit_double_buffering,
+        rules.charge_last_drain,
+        int(model.ports.max()) + 1,
     )
 
 
@@ -394,8 +689,15 @@ class SearchOverflow(RuntimeError):
 
 def _model_args(model: LayerModel) -> tuple[object, ...]:
     return (
-        model.unroll_dim, model.unroll_factor, model.unroll_level, model.relevance, model.stride,
-        model.precision_bits, model.mem_index, model.ports, model.memory,
+        model.unroll_dim,
+        model.unroll_factor,
+        model.unroll_level,
+        model.relevance,
+        model.stride,
+        model.precision_bits,
+        model.mem_index,
+        model.ports,
+        model.memory,
     )
 
 
@@ -413,9 +715,15 @@ def lower_bounds(model: LayerModel, sizes: np.ndarray) -> np.ndarray:
     """`placement_bounds` of a layer-tile of `model`, over its whole memory chains."""
     rules = model.rules
     return placement_bounds(
-        sizes, *_model_args(model), level_counts(model), model.mac_pj, rules.integer_unrolling,
-        rules.exact_partial_sums, rules.explicit_double_buffering,
-        rules.charge_last_drain, int(model.ports.max()) + 1,
+        sizes,
+        *_model_args(model),
+        level_counts(model),
+        model.mac_pj,
+        rules.integer_unrolling,
+        rules.exact_partial_sums,
+        rules.explicit_double_buffering,
+        rules.charge_last_drain,
+        int(model.ports.max()) + 1,
     )
 
 
@@ -444,10 +752,33 @@ def pareto_set(
     rules = model.rules
     exact = rules.integer_unrolling
     n_levels = np.array(levels, dtype=np.int64)
-    (q, ef, lf, axes, strides, exponents, products, pj, bits, load, wait, fixed_pj, fixed_load,
-     total, tensor_bits, drains) = prepare(
-        sizes, *_model_args(model), n_levels, model.mac_pj, exact, rules.exact_partial_sums,
-        rules.explicit_double_buffering, rules.charge_last_drain, int(model.ports.max()) + 1,
+    (
+        q,
+        ef,
+        lf,
+        axes,
+        strides,
+        exponents,
+        products,
+        pj,
+        bits,
+        load,
+        wait,
+        fixed_pj,
+        fixed_load,
+        total,
+        tensor_bits,
+        drains,
+    ) = prepare(
+        sizes,
+        *_model_args(model),
+        n_levels,
+        model.mac_pj,
+        exact,
+        rules.exact_partial_sums,
+        rules.explicit_double_buffering,
+        rules.charge_last_drain,
+        int(model.ports.max()) + 1,
     )
     n_mem = model.memory.shape[0]
     budget = model.memory[:, SIZE].copy() if budget_bits is None else budget_bits.astype(float)
@@ -459,22 +790,61 @@ def pareto_set(
     energy_to_go = completion_tables(pj, n_levels - 1, axes, strides)
     load_to_go = completion_tables(load, n_levels - 1, axes, strides)
     wait_to_go = completion_tables(wait, n_levels - 1, axes, strides)
-    linked = float(
-        any(levels[o] > 1 and model.precision_bits[o, 0] > 0 for o in range(2))
-    ) + drains[levels[OUT] - 1]
+    linked = (
+        float(any(levels[o] > 1 and model.precision_bits[o, 0] > 0 for o in range(2)))
+        + drains[levels[OUT] - 1]
+    )
     tables = SearchTables(
-        q=q, energy_factor=ef, latency_factor=lf, sizes=sizes, unroll_dim=model.unroll_dim,
-        unroll_level=model.unroll_level, rel=model.relevance, stride=model.stride,
-        precision=model.precision_bits, mem_index=model.mem_index, ports=model.ports,
-        memory=model.memory, axes=axes, strides=strides, exponents=exponents, products=products,
-        boundary_pj=pj, boundary_bits=bits, boundary_load=load, boundary_wait=wait,
-        energy_to_go=energy_to_go, load_to_go=load_to_go, wait_to_go=wait_to_go, levels=n_levels, budget=budget,
+        q=q,
+        energy_factor=ef,
+        latency_factor=lf,
+        sizes=sizes,
+        unroll_dim=model.unroll_dim,
+        unroll_level=model.unroll_level,
+        rel=model.relevance,
+        stride=model.stride,
+        precision=model.precision_bits,
+        mem_index=model.mem_index,
+        ports=model.ports,
+        memory=model.memory,
+        axes=axes,
+        strides=strides,
+        exponents=exponents,
+        products=products,
+        boundary_pj=pj,
+        boundary_bits=bits,
+        boundary_load=load,
+        boundary_wait=wait,
+        energy_to_go=energy_to_go,
+        load_to_go=load_to_go,
+        wait_to_go=wait_to_go,
+        levels=n_levels,
+        budget=budget,
         weigh_memory=np.zeros(n_mem, dtype=np.bool_) if weigh_memory is None else weigh_memory,
-        limits=np.array([fixed_pj, total, fixed_load, weights[0], weights[1], weighted_cutoff,
-                         energy_cutoff_pj, latency_cutoff_cycles, linked]),
-        switches=np.array([exact, rules.exact_partial_sums, rules.explicit_double_buffering,
-                           rules.accumulate_half_shared_loading, model.operands[0] == "X", weighted_only,
-                           rules.charge_last_drain]),
+        limits=np.array(
+            [
+                fixed_pj,
+                total,
+                fixed_load,
+                weights[0],
+                weights[1],
+                weighted_cutoff,
+                energy_cutoff_pj,
+                latency_cutoff_cycles,
+                linked,
+            ]
+        ),
+        switches=np.array(
+            [
+                exact,
+                rules.exact_partial_sums,
+                rules.explicit_double_buffering,
+                rules.accumulate_half_shared_loading,
+                model.operands[0] == "X",
+                weighted_only,
+                rules.charge_last_drain,
+            ]
+        ),
     )
     state = SearchState(
         placed=np.zeros((3, MAX_LEVELS), dtype=np.int64),
@@ -504,10 +874,18 @@ def pareto_set(
         if capacity > 1 << 16:
             raise SearchOverflow(f"layer {model.layer.name}: more than {capacity} mappings")
         return pareto_set(
-            model, sizes, levels, budget_bits=budget_bits, weigh_memory=weigh_memory,
-            weights=weights, weighted_cutoff=weighted_cutoff, energy_cutoff_pj=energy_cutoff_pj,
-            latency_cutoff_cycles=latency_cutoff_cycles, weighted_only=weighted_only,
-            capacity=capacity * 16)
+            model,
+            sizes,
+            levels,
+            budget_bits=budget_bits,
+            weigh_memory=weigh_memory,
+            weights=weights,
+            weighted_cutoff=weighted_cutoff,
+            energy_cutoff_pj=energy_cutoff_pj,
+            latency_cutoff_cycles=latency_cutoff_cycles,
+            weighted_only=weighted_only,
+            capacity=capacity * 16,
+        )
     points = [_point(model, tables, state, i, levels) for i in range(int(state.counters[0]))]
     return tuple(sorted(points, key=lambda p: (p.energy_pj, p.latency_cycles)))
 
@@ -583,14 +961,23 @@ def best_mapping(
     for spread in ENERGY_SPREADS if weights[0] == 0 else ():
         # Energy is free here and most mappings tie: look first where there are few.
         points = pareto_set(
-            model, sizes, levels, weights=weights, weighted_cutoff=bound * (1 + WIDENING[0]),
-            energy_cutoff_pj=energy_bound_pj * spread, weighted_only=True,
+            model,
+            sizes,
+            levels,
+            weights=weights,
+            weighted_cutoff=bound * (1 + WIDENING[0]),
+            energy_cutoff_pj=energy_bound_pj * spread,
+            weighted_only=True,
         )
         if points:
             return points[0]
     for widening in WIDENING:
         points = pareto_set(
-            model, sizes, levels, weights=weights, weighted_cutoff=bound * (1 + widening),
+            model,
+            sizes,
+            levels,
+            weights=weights,
+            weighted_cutoff=bound * (1 + widening),
             weighted_only=True,
         )
         if points:

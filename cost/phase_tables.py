@@ -32,14 +32,17 @@ class PhaseChoices:
 
 
 @njit(cache=True)
-def _phases(hops, ports, costs, n_ports, bits, producer, operand, h_use, h_make, v, source,
-            uses_v, makes_v):
+def _phases(
+    hops, ports, costs, n_ports, bits, producer, operand, h_use, h_make, v, source, uses_v, makes_v
+):
     """[producer, operand, h_use, h_make, v, (pJ, cycles)]; infinite where no path exists.
 
     `source` is the memory that the stack input comes from, -1 for an inner edge.
     """
-    out = np.full((producer.shape[0], operand.shape[0], h_use.shape[0], h_make.shape[0],
-                   v.shape[0], 2), np.inf)
+    out = np.full(
+        (producer.shape[0], operand.shape[0], h_use.shape[0], h_make.shape[0], v.shape[0], 2),
+        np.inf,
+    )
     fresh, h_read, v_read, h_write, h_write_less, v_write = bits
     actions = np.zeros((8, 4), dtype=np.int64)
     load = np.zeros((1, 4), dtype=np.int64)
@@ -93,21 +96,42 @@ def _phases(hops, ports, costs, n_ports, bits, producer, operand, h_use, h_make,
                             continue
                         out[a, b, c, d, e, 0] = energy
                         out[a, b, c, d, e, 1] = load_cycles + phase_latency(
-                            hops, ports, n_ports, actions, n)
+                            hops, ports, n_ports, actions, n
+                        )
     return out
 
 
 def phase_table(
-    copies: CopyTables, edge: TileEdge, choices: PhaseChoices, source: int, uses_v: bool,
+    copies: CopyTables,
+    edge: TileEdge,
+    choices: PhaseChoices,
+    source: int,
+    uses_v: bool,
     makes_v: bool,
 ) -> np.ndarray:
     """Energy and latency of the copy phase of `edge` for every combination of `choices`."""
-    bits = (edge.fresh_bits, edge.h_read_bits, edge.v_read_bits, edge.h_write_bits,
-            edge.h_write_less_v_bits, edge.v_write_bits)
+    bits = (
+        edge.fresh_bits,
+        edge.h_read_bits,
+        edge.v_read_bits,
+        edge.h_write_bits,
+        edge.h_write_less_v_bits,
+        edge.v_write_bits,
+    )
     return _phases(
-        copies.hops, copies.ports, copies.costs, copies.n_ports, bits,
-        np.array(choices.producer), np.array(choices.operand), np.array(choices.h_use),
-        np.array(choices.h_make), np.array(choices.v), source, uses_v, makes_v,
+        copies.hops,
+        copies.ports,
+        copies.costs,
+        copies.n_ports,
+        bits,
+        np.array(choices.producer),
+        np.array(choices.operand),
+        np.array(choices.h_use),
+        np.array(choices.h_make),
+        np.array(choices.v),
+        source,
+        uses_v,
+        makes_v,
     )
 
 
@@ -136,8 +160,10 @@ def kind_bounds(f, g, weights):
                         for b in range(g.shape[4]):
                             for c in range(g.shape[5]):
                                 if not np.isinf(g[layer, p, i, a, b, c, 0]):
-                                    cost = (we * g[layer, p, i, a, b, c, 0]
-                                            + wl * g[layer, p, i, a, b, c, 1])
+                                    cost = (
+                                        we * g[layer, p, i, a, b, c, 0]
+                                        + wl * g[layer, p, i, a, b, c, 1]
+                                    )
                                     if cost < least:
                                         least = cost
                     if best[p] + least < ready:
@@ -166,9 +192,11 @@ def kind_through(f, g, energy_weight, latency_weight):
     n_i, n_o = f.shape[2], f.shape[3]
     # A weight of zero must not turn "not allowed" (infinite) into "free".
     cost_f = np.where(
-        np.isinf(f[..., 0]), np.inf, energy_weight * f[..., 0] + latency_weight * f[..., 1])
+        np.isinf(f[..., 0]), np.inf, energy_weight * f[..., 0] + latency_weight * f[..., 1]
+    )
     cost_g = np.where(
-        np.isinf(g[..., 0]), np.inf, energy_weight * g[..., 0] + latency_weight * g[..., 1])
+        np.isinf(g[..., 0]), np.inf, energy_weight * g[..., 0] + latency_weight * g[..., 1]
+    )
     least_g = np.full((n, n_p, n_i), np.inf)
     for e in range(n):
         for p in range(n_p):
@@ -212,5 +240,6 @@ def kind_through(f, g, energy_weight, latency_weight):
                     for b in range(g.shape[4]):
                         for c in range(g.shape[5]):
                             through_g[e, p, i, a, b, c] = (
-                                before[e, p] + cost_g[e, p, i, a, b, c] + onward[e, i])
+                                before[e, p] + cost_g[e, p, i, a, b, c] + onward[e, i]
+                            )
     return through_f, through_g

@@ -212,15 +212,11 @@ def _recost_layer(
     y = view.geometry.rows[tile.rows[0]][position]
     unroll = view.hardware.unrolling(view.workload.name, layer)
     layer_tile = map_layer_tile(view.hardware, unroll, layer, step, x, y, view.rules)
-    amounts = edge(
-        layer, x, y, producer_bits(view.workload, view.start + position), view.rules
-    )
+    amounts = edge(layer, x, y, producer_bits(view.workload, view.start + position), view.rules)
     source = view.plan.source if position == 0 else None
     copies = copies_before(view.hardware, step, amounts, source, view.rules)
     _book(ledger, layer.name, layer_tile, tile.count)
-    ledger.copy(
-        layer.name, COPIES, copies.energy_by_memory_pj, copies.latency_cycles, tile.count
-    )
+    ledger.copy(layer.name, COPIES, copies.energy_by_memory_pj, copies.latency_cycles, tile.count)
     where = f"layer {layer.name} in columns {tile.columns}, rows {tile.rows}:"
     cost = layer_tile.cost
     return layer_tile, [

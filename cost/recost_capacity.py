@@ -69,9 +69,7 @@ def joint_overflows(
         yield from _landing_overflow(view, tile, resting)
 
 
-def _landing_overflow(
-    view: StackView, tile: TilePlan, resting: Mapping[int, int]
-) -> Iterator[str]:
+def _landing_overflow(view: StackView, tile: TilePlan, resting: Mapping[int, int]) -> Iterator[str]:
     """The stack's input tile lands in a memory beside all that stays there."""
     first = tile.layers[0]
     landing = memory_index(view.hardware, first.producer)
@@ -187,7 +185,8 @@ def separate_overflows(
             outputs *= layer.precision.output_bits
             shared = inputs if step.operand == step.output else 0
             for what, name, bits in (
-                ("operand", step.operand, inputs), ("output", step.output, outputs + shared)
+                ("operand", step.operand, inputs),
+                ("output", step.output, outputs + shared),
             ):
                 size = hardware.memories[memory_index(hardware, name)].size_bits
                 if bits > size:
@@ -215,9 +214,8 @@ def _reference_cache_overflows(view: StackView, tile: TilePlan) -> Iterator[str]
     """H caches are judged at the tile that reads them, V caches at the last tile."""
     alive = live_peak_bits(view, tile)
     held: dict[str, int] = {}
-    is_last = (
-        sum(tile.columns) == len(view.geometry.columns)
-        and sum(tile.rows) == len(view.geometry.rows)
+    is_last = sum(tile.columns) == len(view.geometry.columns) and sum(tile.rows) == len(
+        view.geometry.rows
     )
     # The reference sizes caches as if rows were always kept.
     tall = walk_axis(

@@ -96,9 +96,7 @@ def _levels(hardware: Hardware, name: str, memory: str | None) -> int:
     return hardware.level_of(Operand(name), index) + 1
 
 
-def _mapping(
-    plan: LayerTilePlan, levels: Mapping[str, int], rules: RuleSet
-) -> TemporalMapping:
+def _mapping(plan: LayerTilePlan, levels: Mapping[str, int], rules: RuleSet) -> TemporalMapping:
     given = plan.mapping
     if any(factor < 1 for _, factor in given.loops):
         raise ValueError(f"loop factors must be at least 1: {given.loops}")
@@ -128,9 +126,7 @@ def copies_before(
     """
     phases = [_moves(hardware, plan, amounts, source, rules)]
     if source is not None:
-        fetch = _action(
-            hardware, amounts.fresh_bits, Operand.I, source, Operand.I, plan.producer
-        )
+        fetch = _action(hardware, amounts.fresh_bits, Operand.I, source, Operand.I, plan.producer)
         phases.insert(0, fetch)
     energy: dict[int, float] = {}
     latency = 0
@@ -145,9 +141,7 @@ def copies_before(
 def weight_arrival(hardware: Hardware, layer: Layer, memory: str) -> CopyCost:
     """Cost of bringing a layer's weights from DRAM to the memory in which they stay."""
     dram = hardware.memories[top_memory(hardware, Operand.W)].name
-    actions = _action(
-        hardware, layer.weight_volume_bits, Operand.W, dram, Operand.W, memory
-    )
+    actions = _action(hardware, layer.weight_volume_bits, Operand.W, dram, Operand.W, memory)
     energy: dict[int, float] = {}
     for action in actions:
         for index, spent in copy_energy_by_memory_pj(hardware, action).items():
@@ -170,18 +164,14 @@ def _moves(
     actions: list[CopyAction] = []
     v_write: list[CopyAction] = []
     if not free_writes and plan.v is not None and plan.v != source:
-        v_write = _action(
-            hardware, amounts.v_write_bits, made, plan.producer, made, plan.v
-        )
+        v_write = _action(hardware, amounts.v_write_bits, made, plan.producer, made, plan.v)
         actions += v_write
     if not free_writes and plan.h_make is not None and plan.h_make != source:
         # The reference leaves out the rows that it has just put into the V cache.
         corner_done = bool(v_write) and not rules.charge_stack_input_cache
         bits = amounts.h_write_beside_v_bits if corner_done else amounts.h_write_bits
         actions += _action(hardware, bits, made, plan.producer, made, plan.h_make)
-    actions += _action(
-        hardware, amounts.fresh_bits, made, plan.producer, Operand.I, plan.operand
-    )
+    actions += _action(hardware, amounts.fresh_bits, made, plan.producer, Operand.I, plan.operand)
     if plan.h_use is not None:
         actions += _action(
             hardware, amounts.h_read_bits, Operand.I, plan.h_use, Operand.I, plan.operand

@@ -201,8 +201,13 @@ def tile_stack(
             )
     h_bits, v_bits = _exact_caches(layers, columns, rows, rules)
     return StackTiling(
-        layers=layers, tile_x=tile_x, tile_y=tile_y, mode=mode, kinds=tuple(kinds),
-        h_cache_bits=h_bits, v_cache_bits=v_bits,
+        layers=layers,
+        tile_x=tile_x,
+        tile_y=tile_y,
+        mode=mode,
+        kinds=tuple(kinds),
+        h_cache_bits=h_bits,
+        v_cache_bits=v_bits,
     )
 
 

@@ -119,9 +119,27 @@ def double_buffer_flags(bits, run_relevant, levels, mem_index, memory, is_add, f
 
 
 @njit(cache=True)
-def mapping_latency(below, run_irrelevant, flags, levels, q, factor, sizes, unroll_dim,
-                    unroll_level, rel, stride, precision, mem_index, ports, memory, exact,
-                    psums, add_half, drain):
+def mapping_latency(
+    below,
+    run_irrelevant,
+    flags,
+    levels,
+    q,
+    factor,
+    sizes,
+    unroll_dim,
+    unroll_level,
+    rel,
+    stride,
+    precision,
+    mem_index,
+    ports,
+    memory,
+    exact,
+    psums,
+    add_half,
+    drain,
+):
     """(stall, loading plus, with `drain`, offloading) cycles of a mapping.
 
     `below` [o, m, d]: loop product below the boundary on top of level m (the top level:
@@ -144,16 +162,28 @@ def mapping_latency(below, run_irrelevant, flags, levels, q, factor, sizes, unro
             # The link between level m (the MACs for -1) and level m + 1.
             if m < 0:
                 product = ones
-                amount = mac_link_amount(o, factor, unroll_dim, unroll_level, rel, stride,
-                                         exact, sizes, exact)
+                amount = mac_link_amount(
+                    o, factor, unroll_dim, unroll_level, rel, stride, exact, sizes, exact
+                )
                 held = 0.0
                 moved = amount
                 top_run = 1
                 flagged = False
             else:
                 product = below[o, m]
-                held, moved = boundary_amounts(o, m, product, factor, unroll_dim, unroll_level,
-                                               rel, stride, exact, sizes, exact)
+                held, moved = boundary_amounts(
+                    o,
+                    m,
+                    product,
+                    factor,
+                    unroll_dim,
+                    unroll_level,
+                    rel,
+                    stride,
+                    exact,
+                    sizes,
+                    exact,
+                )
                 top_run = run_irrelevant[o, m]
                 flagged = flags[o, m]
             cycles = 1
@@ -185,8 +215,9 @@ def mapping_latency(below, run_irrelevant, flags, levels, q, factor, sizes, unro
                     window_sum[n] = float(window) * (periods - 1)
                     n += 1
                 continue
-            partial = periods > distinct or spatial_sums_above(OUT, m, factor, unroll_dim,
-                                                               unroll_level, rel)
+            partial = periods > distinct or spatial_sums_above(
+                OUT, m, factor, unroll_dim, unroll_level, rel
+            )
             for side in range(4):
                 upward = side < 2
                 if side == 0:
@@ -255,8 +286,19 @@ def mapping_latency(below, run_irrelevant, flags, levels, q, factor, sizes, unro
     loading = loading_cycles(load_cycles, levels, precision, ports, add_half)
     if drain and levels[OUT] > 1:
         m = levels[OUT] - 2
-        held, moved = boundary_amounts(OUT, m, below[OUT, m], factor, unroll_dim, unroll_level,
-                                       rel, stride, exact, sizes, exact)
+        held, moved = boundary_amounts(
+            OUT,
+            m,
+            below[OUT, m],
+            factor,
+            unroll_dim,
+            unroll_level,
+            rel,
+            stride,
+            exact,
+            sizes,
+            exact,
+        )
         loading += drain_cycles(m, held, moved, precision, mem_index, memory)
     return stall, loading
 

@@ -1,5 +1,9 @@
 """Fuseproof: provably optimal depth-first schedules for DNN accelerators."""
 
+from cost.overlap import OverlapMode
+from cost.recost import recost
+from cost.rules import DEFINES, EXACT, RuleSet
+from cost.schedule import Schedule
 from problems import (
     FuseproofError,
     Hardware,
@@ -10,14 +14,29 @@ from problems import (
     catalogue,
     load_problem,
 )
+from solver.objective import Objective
+from solver.result import Result, Status
+from solver.solve import solve
+from solver.verify import verify
 
 __all__ = [
+    "DEFINES",
+    "EXACT",
     "FuseproofError",
     "Hardware",
     "InfeasibleError",
+    "Objective",
+    "OverlapMode",
     "Problem",
     "ProblemError",
+    "Result",
+    "RuleSet",
+    "Schedule",
+    "Status",
     "Workload",
     "catalogue",
     "load_problem",
+    "recost",
+    "solve",
+    "verify",
 ]

@@ -90,9 +90,7 @@ class ChoiceBuilder:
 
     def __init__(self, tables: StackTables) -> None:
         self.tables = tables
-        self._options: dict[
-            StackOption, tuple[StackTiling, tuple[KindTables, ...]]
-        ] = {}
+        self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
         self._floors: dict[tuple[StackOption, tuple[float, float]], float] = {}
         self._fresh: set[tuple[object, ...]] = set()
         self._best: dict[tuple[object, ...], tuple[MappingPoint, ...]] = {}
@@ -111,13 +109,14 @@ class ChoiceBuilder:
         if key not in self._floors:
             _, kinds = self._kinds(option)
             self._floors[key] = float(
-                self.tables.kinds_bounds(option, kinds, np.array([weights]))[0])
+                self.tables.kinds_bounds(option, kinds, np.array([weights]))[0]
+            )
         return self._floors[key]
 
     def build(
-        self, option: StackOption, weights: tuple[float, float], slack: float
+        self, option: StackOption, weights: tuple[float, float], reach: float
     ) -> OptionChoices:
-        """All choices through which the option costs at most its floor plus `slack`."""
+        """All choices through which the option costs at most `reach`."""
         tables = self.tables
         self._fresh.clear()
         tiling, kinds = self._kinds(option)
@@ -129,6 +128,8 @@ class ChoiceBuilder:
             least = float(kind_bounds(f, kind.g, np.array([weights]))[0])
             floor += kind.kind.count * least
             reduced.append((f, least))
+        # Slack counts from this floor, which ignores shared memories as the entries do.
+        slack = reach - floor
         phase_choices: list[PhaseChoice] = []
         layer_entries = []
         for k, (kind, (f, least)) in enumerate(zip(kinds, reduced, strict=True)):
@@ -138,9 +139,15 @@ class ChoiceBuilder:
                 energy, cycles = kind.g[e, p, i, a, b, c].tolist()
                 phase_choices.append(
                     PhaseChoice(
-                        kind=k, layer=e, producer=kind.producers[e][p], operand=kind.inputs[i],
-                        h_use=kind.h_use[e][a], h_make=kind.h_make[e][b], v=kind.v[e][c],
-                        energy_pj=energy, latency_cycles=int(cycles),
+                        kind=k,
+                        layer=e,
+                        producer=kind.producers[e][p],
+                        operand=kind.inputs[i],
+                        h_use=kind.h_use[e][a],
+                        h_make=kind.h_make[e][b],
+                        v=kind.v[e][c],
+                        energy_pj=energy,
+                        latency_cycles=int(cycles),
                     )
                 )
             for e, w, i, o in np.argwhere(through_f <= limit).tolist():
@@ -152,14 +159,24 @@ class ChoiceBuilder:
         layer_choices = []
         for k, e, memories, _, spare in layer_entries:
             tile = _Tile(
-                kind=k, layer=e, index=option.first + e, size=kinds[k].kind.sizes[e],
-                memories=memories, weights=weights, floor=self._entry_floor(kinds[k], e, memories),
-                spare=spare, tensors=self._tensor_bits(option.first + e, kinds[k], e, memories),
+                kind=k,
+                layer=e,
+                index=option.first + e,
+                size=kinds[k].kind.sizes[e],
+                memories=memories,
+                weights=weights,
+                floor=self._entry_floor(kinds[k], e, memories),
+                spare=spare,
+                tensors=self._tensor_bits(option.first + e, kinds[k], e, memories),
             )
             layer_choices += self._mappings(tile, others)
         return OptionChoices(
-            option=option, tables=kinds, layers=tuple(layer_choices),
-            phases=tuple(phase_choices), floor=floor, slack=slack,
+            option=option,
+            tables=kinds,
+            layers=tuple(layer_choices),
+            phases=tuple(phase_choices),
+            floor=floor,
+            slack=slack,
         )
 
     def _most_held(
@@ -204,14 +221,18 @@ class ChoiceBuilder:
         """Bits per memory that the whole tensors of a layer-tile take at least."""
         bits: dict[int, int] = {}
         layer = self.tables.problem.workload.layers[index]
-        demand = (
-            layer.weight_volume_bits, kind.kind.edges[e].input_bits, kind.kind.output_bits[e])
+        demand = (layer.weight_volume_bits, kind.kind.edges[e].input_bits, kind.kind.output_bits[e])
         for memory, amount in zip(memories, demand, strict=True):
             bits[memory] = bits.get(memory, 0) + amount
         return bits
 
-    def search(self, choice: LayerChoice, choices: OptionChoices, weights: tuple[float, float],
-               cutoff: float) -> None:
+    def search(
+        self,
+        choice: LayerChoice,
+        choices: OptionChoices,
+        weights: tuple[float, float],
+        cutoff: float,
+    ) -> None:
         """Search the mappings of a choice that has none yet; later builds will know them."""
         option = choices.option
         size = choices.tables[choice.kind].kind.sizes[choice.layer]
@@ -231,15 +252,24 @@ class ChoiceBuilder:
             if best is not None and self.tables.rules.joint_capacity and weights[0] > 0:
                 # Among mappings of equal cost those that hold least matter.
                 self._best[key] = pareto_set(
-                    model, sizes, levels, weigh_memory=self._weighed(levels), weights=weights,
-                    weighted_cutoff=_weigh(weights, best) * (1 + 1e-12), weighted_only=True,
+                    model,
+                    sizes,
+                    levels,
+                    weigh_memory=self._weighed(levels),
+                    weights=weights,
+                    weighted_cutoff=_weigh(weights, best) * (1 + 1e-12),
+                    weighted_only=True,
                 ) or (best,)
             return
         # The best is known but holds too much for what else lives there: find the others.
         front = pareto_set(
-            model, sizes, levels,
-            weigh_memory=self._weighed(levels), weights=weights,
-            weighted_cutoff=cutoff * (1 + MARGIN), weighted_only=True,
+            model,
+            sizes,
+            levels,
+            weigh_memory=self._weighed(levels),
+            weights=weights,
+            weighted_cutoff=cutoff * (1 + MARGIN),
+            weighted_only=True,
         )
         self._fronts[key] = (cutoff, front)
 
@@ -269,11 +299,18 @@ class ChoiceBuilder:
         n_memories = len(self.tables.domains.sizes_bits)
         least = tuple(tile.tensors.get(m, 0) for m in range(n_memories))
 
-        def choice(energy: float, cycles: float, held: tuple[int, ...],
-                   point: MappingPoint | None) -> LayerChoice:
+        def choice(
+            energy: float, cycles: float, held: tuple[int, ...], point: MappingPoint | None
+        ) -> LayerChoice:
             return LayerChoice(
-                kind=tile.kind, layer=tile.layer, weight=memories[0], operand=memories[1],
-                output=memories[2], energy_pj=energy, latency_cycles=cycles, held_bits=held,
+                kind=tile.kind,
+                layer=tile.layer,
+                weight=memories[0],
+                operand=memories[1],
+                output=memories[2],
+                energy_pj=energy,
+                latency_cycles=cycles,
+                held_bits=held,
                 point=point,
             )
 

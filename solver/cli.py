@@ -57,7 +57,8 @@ def _tile(text: str) -> tuple[int, int]:
     sides = text.split("x")
     if len(sides) != 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
         raise argparse.ArgumentTypeError(
-            f"'{text}': expected WIDTHxHEIGHT of at least 1 each, such as 60x72")
+            f"'{text}': expected WIDTHxHEIGHT of at least 1 each, such as 60x72"
+        )
     return int(sides[0]), int(sides[1])
 
 
@@ -90,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--rules", choices=sorted(RULE_SETS), default=rules)
     for sub in (solve, compare):
         sub.add_argument(
-            "--objective", choices=[o.value for o in Objective], default=Objective.EDP.value)
+            "--objective", choices=[o.value for o in Objective], default=Objective.EDP.value
+        )
         sub.add_argument("--tiles", default="efficient")
         sub.add_argument("--modes", type=_modes, default=tuple(OverlapMode))
         sub.add_argument("--max-depth", type=_positive)
@@ -101,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--policy", choices=["defines"])
     evaluate.add_argument("--schedule", type=Path, metavar="FILE.json")
     evaluate.add_argument(
-        "--mode", type=OverlapMode, choices=list(OverlapMode), default=OverlapMode.FULLY_CACHED)
+        "--mode", type=OverlapMode, choices=list(OverlapMode), default=OverlapMode.FULLY_CACHED
+    )
     evaluate.add_argument("--tile", type=_tile)
     evaluate.add_argument("--lpf-limit", type=_positive)
     evaluate.add_argument("--json", type=Path, metavar="FILE")
@@ -158,9 +161,16 @@ def _solve(args: argparse.Namespace) -> int:
 
     rules = RULE_SETS[args.rules]
     result = solve(
-        problem, objective=Objective(args.objective), rules=rules, tiles=tiles, modes=args.modes,
-        max_depth=args.max_depth, time_limit_s=args.time_limit, workers=args.workers,
-        seed=args.seed, progress=_progress if sys.stderr.isatty() else None,
+        problem,
+        objective=Objective(args.objective),
+        rules=rules,
+        tiles=tiles,
+        modes=args.modes,
+        max_depth=args.max_depth,
+        time_limit_s=args.time_limit,
+        workers=args.workers,
+        seed=args.seed,
+        progress=_progress if sys.stderr.isatty() else None,
     )
     recosted = None
     if result.schedule is not None:
@@ -176,8 +186,12 @@ def _solve(args: argparse.Namespace) -> int:
 
 def _progress(point: TracePoint) -> None:
     best = "-" if point.objective is None else f"{point.objective:.6g}"
-    print(f"\r{point.seconds:7.1f} s  best {best}  bound {point.bound:.6g}   ", end="",
-          file=sys.stderr, flush=True)
+    print(
+        f"\r{point.seconds:7.1f} s  best {best}  bound {point.bound:.6g}   ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -192,7 +206,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         rules = RULE_SETS.get(str(document.get("rules")), rules)
         found = recost(problem, schedule_from_dict(document), rules)
         figures = {
-            "energy_pj": found.energy_pj, "latency_cycles": found.latency_cycles,
+            "energy_pj": found.energy_pj,
+            "latency_cycles": found.latency_cycles,
             "violations": list(found.violations),
         }
     else:
@@ -220,12 +235,19 @@ def _policy_figures(problem: Any, args: argparse.Namespace, rules: Any) -> dict[
 
         mapper = exact_mapper(problem.hardware, problem.workload.name, rules)
     found = reference_schedule(
-        problem.hardware, problem.workload, mode=args.mode, tile=args.tile, mapper=mapper,
+        problem.hardware,
+        problem.workload,
+        mode=args.mode,
+        tile=args.tile,
+        mapper=mapper,
         rules=rules,
     )
     return {
-        "mode": args.mode.value, "tile": list(args.tile), "energy_pj": found.energy_pj,
-        "latency_cycles": found.latency_cycles, "edp": found.energy_pj * found.latency_cycles,
+        "mode": args.mode.value,
+        "tile": list(args.tile),
+        "energy_pj": found.energy_pj,
+        "latency_cycles": found.latency_cycles,
+        "edp": found.energy_pj * found.latency_cycles,
         "stacks": [[layer for layer in stack.layers] for stack in found.stacks],
     }
 

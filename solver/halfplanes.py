@@ -28,9 +28,7 @@ class HalfPlanes:
                 if det == 0:
                     continue
                 point = ((c * e - b * f) / det, (a * f - c * d) / det)
-                if all(
-                    p * point[0] + q * point[1] >= r * (1 - 1e-12) for p, q, r in self.planes
-                ):
+                if all(p * point[0] + q * point[1] >= r * (1 - 1e-12) for p, q, r in self.planes):
                     found.append(point)
         return found
 

@@ -160,7 +160,8 @@ class ScheduleModel:
                 if e > 0:
                     before = by_tile[k, e - 1]
                     self._match(
-                        [(c.output, x) for c, x in before], [(c.producer, x) for c, x in edge])
+                        [(c.output, x) for c, x in before], [(c.producer, x) for c, x in edge]
+                    )
                 # C6: weights stay where the whole stack keeps them.
                 if follows_weights:
                     for memory in tables.weights[e]:
@@ -240,9 +241,7 @@ class ScheduleModel:
                     self.model.add(sum(bits * x for _, x, bits in stay) <= room)
                 continue
             for (k, e), entries in by_tile.items():
-                uses = [
-                    (x, self._held(c, memory, choices, k, e)) for c, x in entries
-                ]
+                uses = [(x, self._held(c, memory, choices, k, e)) for c, x in entries]
                 others = [(x, bits) for layer, x, bits in stay if layer != e]
                 worst = max((b for _, b in uses), default=0) + sum(b for _, b in others)
                 if worst > room:
@@ -254,18 +253,12 @@ class ScheduleModel:
                     continue
                 # The input tile on its way in, before the first layer runs.
                 fresh = choices.tables[k].kind.edges[0].fresh_bits
-                landing = [
-                    x for c, x in phases if c.producer == memory and memory != option.source
-                ]
+                landing = [x for c, x in phases if c.producer == memory and memory != option.source]
                 everything = sum(b for _, _, b in stay)
                 if landing and fresh + everything > room:
-                    self.model.add(
-                        fresh * sum(landing) + sum(b * x for _, x, b in stay) <= room
-                    )
+                    self.model.add(fresh * sum(landing) + sum(b * x for _, x, b in stay) <= room)
 
-    def _held(
-        self, c: LayerChoice, memory: int, choices: OptionChoices, k: int, e: int
-    ) -> int:
+    def _held(self, c: LayerChoice, memory: int, choices: OptionChoices, k: int, e: int) -> int:
         """Bits that a layer-tile's mapping holds in `memory`, whole maps there excluded."""
         bits = c.held_bits[memory]
         kind = choices.tables[k].kind
@@ -305,7 +298,10 @@ class ScheduleModel:
                     v[layer] = memory
             found.append(
                 OptionPlan(
-                    choices=self.options[number], weights=weights, h=h, v=v,
+                    choices=self.options[number],
+                    weights=weights,
+                    h=h,
+                    v=v,
                     layers={
                         (c.kind, c.layer): c
                         for c, x in self._layers[number]

@@ -43,9 +43,7 @@ def memory_domains(hardware: Hardware) -> MemoryDomains:
     )
 
 
-def weight_memories(
-    domains: MemoryDomains, hardware: Hardware, layer: Layer
-) -> tuple[int, ...]:
+def weight_memories(domains: MemoryDomains, hardware: Hardware, layer: Layer) -> tuple[int, ...]:
     """Memories where the weights of `layer` may stay from tile to tile."""
     chain = hardware.chains[Operand.W]
     if not layer.has_weights:
@@ -54,9 +52,7 @@ def weight_memories(
     return tuple(i for i in domains.weights if bits <= domains.sizes_bits[i])
 
 
-def h_memories(
-    domains: MemoryDomains, right_hand: TileKind, rules: RuleSet
-) -> tuple[int, ...]:
+def h_memories(domains: MemoryDomains, right_hand: TileKind, rules: RuleSet) -> tuple[int, ...]:
     """Memories that may hold the columns handed over to a tile of kind `right_hand`."""
     if rules.joint_capacity:
         return domains.caches
@@ -64,9 +60,7 @@ def h_memories(
     return tuple(i for i in domains.caches if domains.sizes_bits[i] >= need)
 
 
-def v_memories(
-    domains: MemoryDomains, tiling: StackTiling, rules: RuleSet
-) -> tuple[int, ...]:
+def v_memories(domains: MemoryDomains, tiling: StackTiling, rules: RuleSet) -> tuple[int, ...]:
     """Memories that may hold the rows handed down; the reference asks its last tile (Q6)."""
     if rules.joint_capacity:
         return domains.caches

@@ -44,6 +44,13 @@ class PoolRange:
         ]
 
 
+def weigh(weights: tuple[float, float], r: PoolRange) -> np.ndarray:
+    """Weighted bounds of a range; what has no schedule stays infinite at weight zero."""
+    never = np.isinf(r.energy) | np.isinf(r.latency)
+    energy, latency = np.where(never, 0.0, r.energy), np.where(never, 0.0, r.latency)
+    return np.where(never, np.inf, weights[0] * energy + weights[1] * latency)
+
+
 @dataclass(kw_only=True, eq=False)
 class Pool:
     """All stack options of a problem with their bounds."""
@@ -59,8 +66,11 @@ class Pool:
         for r in self.ranges:
             ranges.append(
                 PoolRange(
-                    screened=r.screened, energy=r.energy.copy(), latency=r.latency.copy(),
-                    alive=np.zeros_like(r.alive), refined=r.refined.copy(),
+                    screened=r.screened,
+                    energy=r.energy.copy(),
+                    latency=r.latency.copy(),
+                    alive=np.zeros_like(r.alive),
+                    refined=r.refined.copy(),
                 )
             )
         for k, index in chosen:
@@ -75,8 +85,8 @@ class Pool:
             bound = np.where(
                 r.alive,
                 objective.of(
-                    self.through(r, (1.0, 0.0), by_energy),
-                    self.through(r, (0.0, 1.0), by_latency)),
+                    self.through(r, (1.0, 0.0), by_energy), self.through(r, (0.0, 1.0), by_latency)
+                ),
                 np.inf,
             )
             flat = bound.ravel()
@@ -97,7 +107,7 @@ class Pool:
         we, wl = weights
         arcs = []
         for r in self.ranges:
-            cost = np.where(r.alive, we * r.energy + wl * r.latency, np.inf).min(axis=(0, 1, 2))
+            cost = np.where(r.alive, weigh((we, wl), r), np.inf).min(axis=(0, 1, 2))
             spec = r.screened.range
             for s, source in enumerate(spec.sources):
                 for t, target in enumerate(spec.targets):
@@ -116,13 +126,15 @@ class Pool:
                 behind[tail] = min(behind.get(tail, np.inf), behind[head] + cost_)
         return ahead, behind
 
-    def through(self, r: PoolRange, weights: tuple[float, float], ways: tuple[dict, dict]) -> np.ndarray:
+    def through(
+        self, r: PoolRange, weights: tuple[float, float], ways: tuple[dict, dict]
+    ) -> np.ndarray:
         """Weighted bound of any schedule through each option of `r`."""
         ahead, behind = ways
         spec = r.screened.range
         before = np.array([ahead.get((spec.first, s), np.inf) for s in spec.sources])
         after = np.array([behind.get((spec.last + 1, t), np.inf) for t in spec.targets])
-        cost = weights[0] * r.energy + weights[1] * r.latency
+        cost = weigh(weights, r)
         return cost + before[:, None] + after[None, :]
 
     def prune(self, objective: Objective, incumbent: float) -> int:
@@ -168,8 +180,7 @@ def refine_by_layer(pool: Pool, objective: Objective, incumbent: float) -> None:
     """
     tables = pool.tables
     layers = tables.problem.workload.layers
-    order = sorted(
-        range(len(layers)), key=lambda i: -int(np.prod([n for _, n in layers[i].loops])))
+    order = sorted(range(len(layers)), key=lambda i: -int(np.prod([n for _, n in layers[i].loops])))
     for layer in order:
         _refine_layer(pool, layer)
         pool.prune(objective, incumbent)
@@ -215,9 +226,9 @@ def _refine_layer(pool: Pool, layer: int) -> None:
         ordered = np.array(sorted(sizes))
         model, whole = tables.models[layer], tables.tile_sizes(layer, 1, 1)
         least = least_bounds(
-            model, whole, ordered[:, 0], ordered[:, 1], usable_levels(tables, layer), to_top=last)
+            model, whole, ordered[:, 0], ordered[:, 1], usable_levels(tables, layer), to_top=last
+        )
         floors = tile_floors(model, whole, ordered[:, 0], ordered[:, 1])
-        # The way out to DRAM was a bound of its own before; it is inside these now.
         for (x, y), more in zip(ordered.tolist(), (least - floors).tolist(), strict=True):
             gains[last, x, y] = (max(0.0, more[0]), max(0.0, more[1]))
     for r, index, columns, rows, last in terms:
@@ -227,8 +238,12 @@ def _refine_layer(pool: Pool, layer: int) -> None:
                 more_pj, more_cycles = gains[last, x, y]
                 energy += nx * ny * more_pj
                 latency += nx * ny * more_cycles
-        if last:
-            energy = max(0.0, energy - float(r.screened.target_pj[0]))
+        # What the floors already hold of the way to and from DRAM must not count twice.
+        spec = r.screened.range
+        if layer == spec.last:
+            energy = max(0.0, energy - float(r.screened.target_pj.max()))
+        if layer == spec.first:
+            energy = max(0.0, energy - float(r.screened.boundary_pj[index].max()))
         r.energy[index] += energy
         r.latency[index] += latency
 

@@ -20,9 +20,11 @@ def result_report(problem: Problem, result: Result, recosted: Recosted | None) -
         for stack in result.schedule.stacks:
             parts.append(_placements(stack))
     if recosted is not None:
-        parts += [_shares("Energy by memory (pJ)", recosted.breakdown.energy_by_memory),
-                  _shares("Energy by operand (pJ)", recosted.breakdown.energy_by_operand),
-                  _shares("Latency by cause (cycles)", recosted.breakdown.latency_by_cause)]
+        parts += [
+            _shares("Energy by memory (pJ)", recosted.breakdown.energy_by_memory),
+            _shares("Energy by operand (pJ)", recosted.breakdown.energy_by_operand),
+            _shares("Latency by cause (cycles)", recosted.breakdown.latency_by_cause),
+        ]
         parts += [Text(f"VIOLATION: {fault}", style="bold red") for fault in recosted.violations]
     parts.append(_effort(result))
     return Group(*parts)
@@ -34,8 +36,11 @@ def _summary(result: Result) -> Table:
     rows = [
         ("status", result.status.value),
         ("rules", result.rules),
-        ("space", f"{space.options:,} stack options, {space.stack_ranges} runs of layers, "
-                  f"tiles {space.tiles}, modes {', '.join(space.modes)}"),
+        (
+            "space",
+            f"{space.options:,} stack options, {space.stack_ranges} runs of layers, "
+            f"tiles {space.tiles}, modes {', '.join(space.modes)}",
+        ),
     ]
     rows += [("limited to", note) for note in space.notes]
     if result.energy_pj is not None and result.latency_cycles is not None:
@@ -58,8 +63,12 @@ def _stacks(result: Result) -> Table:
         table.add_column(column)
     for stack in result.schedule.stacks:
         table.add_row(
-            f"{stack.layers[0]}..{stack.layers[-1]}", f"{stack.tile_x} x {stack.tile_y}",
-            str(sum(t.count for t in stack.tiles)), stack.mode.value, stack.source, stack.target,
+            f"{stack.layers[0]}..{stack.layers[-1]}",
+            f"{stack.tile_x} x {stack.tile_y}",
+            str(sum(t.count for t in stack.tiles)),
+            stack.mode.value,
+            stack.source,
+            stack.target,
         )
     return table
 
@@ -72,8 +81,14 @@ def _placements(stack: StackPlan) -> Table:
     for plan in usual.layers:
         loops = " ".join(f"{dim}{factor}" for dim, factor in plan.mapping.loops)
         table.add_row(
-            plan.layer, f"{plan.width}x{plan.height}", plan.weights or "-", plan.operand,
-            plan.output, plan.h_use or plan.h_make or "-", plan.v or "-", loops,
+            plan.layer,
+            f"{plan.width}x{plan.height}",
+            plan.weights or "-",
+            plan.operand,
+            plan.output,
+            plan.h_use or plan.h_make or "-",
+            plan.v or "-",
+            loops,
         )
     return table
 
@@ -113,8 +128,11 @@ def problem_report(problem: Problem) -> RenderableType:
         memories.add_column(column)
     for memory in problem.hardware.memories:
         memories.add_row(
-            memory.name, f"{memory.size_bits:,}", str(memory.read_bits_per_cycle),
-            f"{memory.read_pj:g}/{memory.write_pj:g}", str(memory.instances),
+            memory.name,
+            f"{memory.size_bits:,}",
+            str(memory.read_bits_per_cycle),
+            f"{memory.read_pj:g}/{memory.write_pj:g}",
+            str(memory.instances),
             " ".join(entry.operand.value for entry in memory.operands),
         )
     return Group(layers, memories)

@@ -312,9 +312,7 @@ def _name(value: Any, path: str) -> str | None:
     return None if value is None else _text(value, path)
 
 
-def _get(
-    entry: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where: str
-) -> Any:
+def _get(entry: Mapping[str, Any], key: str, kind: type | tuple[type, ...], where: str) -> Any:
     return _is(_field(entry, key, where), kind, _path(where, key))
 
 
@@ -333,8 +331,12 @@ def _is(value: Any, kind: type | tuple[type, ...], path: str) -> Any:
 
 
 _KIND_NAMES = {
-    dict: "an object", list: "a list", str: "a text", int: "a whole number",
-    float: "a number", bool: "true or false",
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
 }
 
 

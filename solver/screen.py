@@ -42,7 +42,8 @@ class ScreenedRange:
     def energies(self) -> np.ndarray:
         """pJ floors [mode, width, height, source, target]."""
         return (
-            self.energy[..., None, None] + self.boundary_pj[..., None]
+            self.energy[..., None, None]
+            + self.boundary_pj[..., None]
             + self.target_pj[None, None, None, None, :]
         )
 
@@ -53,9 +54,12 @@ class ScreenedRange:
 
 
 def _axis_arrays(
-    kinds: list[tuple[AxisKind, ...]], n_layers: int
+    kinds: list[tuple[AxisKind, ...]], n_layers: int, taps: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(count [tile, spot], outputs [tile, spot, layer], fresh stack input [tile, spot])."""
+    """(count [tile, spot], outputs [tile, spot, layer], stack input needed [tile, spot]).
+
+    Where strides pass the kernel (of `taps`) a mapping may skip the gaps in what it reads.
+    """
     count = np.zeros((len(kinds), 4), dtype=np.int64)
     outputs = np.ones((len(kinds), 4, n_layers), dtype=np.int64)
     fresh = np.zeros((len(kinds), 4), dtype=np.int64)
@@ -63,22 +67,22 @@ def _axis_arrays(
         for j, kind in enumerate(row):
             count[i, j] = kind.count
             outputs[i, j] = kind.outputs
-            fresh[i, j] = kind.fresh[0]
+            fresh[i, j] = min(kind.fresh[0], kind.outputs[0] * taps)
     return count, outputs, fresh
 
 
 def _link_pj_per_bit(hardware: Hardware, operand: Operand, inward: bool) -> float:
     """pJ per bit over the link between DRAM and the level below it."""
     chain = hardware.chains[operand]
+    if len(chain) == 1:
+        return 0.0  # the MACs work on DRAM itself, and their traffic is in the floors
     dram, below = hardware.memories[chain[-1]], hardware.memories[chain[-2]]
     if inward:
         return dram.read_pj / dram.read_bits_per_cycle + below.write_pj / below.write_bits_per_cycle
     return below.read_pj / below.read_bits_per_cycle + dram.write_pj / dram.write_bits_per_cycle
 
 
-def screen_ranges(
-    tables: StackTables, ranges: tuple[StackRange, ...]
-) -> tuple[ScreenedRange, ...]:
+def screen_ranges(tables: StackTables, ranges: tuple[StackRange, ...]) -> tuple[ScreenedRange, ...]:
     """Floors of every option of every range."""
     problem, rules = tables.problem, tables.rules
     layers = problem.workload.layers
@@ -90,7 +94,7 @@ def screen_ranges(
             chain = axis_layers(stack, axis)
             for caches in (False, True):
                 kinds = [axis_kinds(chain, t, caches, rules.true_spans) for t in sizes]
-                data = _axis_arrays(kinds, len(stack))
+                data = _axis_arrays(kinds, len(stack), chain[0].taps)
                 arrays[r.first, r.last, axis, caches] = data
                 for e in range(len(stack)):
                     found = data[1][:, :, e][data[0] > 0]
@@ -135,9 +139,15 @@ def _screen(
     first = workload.layers[r.first]
     producer = workload.by_name.get(first.sources[0])
     bits = producer.precision.output_bits if producer else workload.input_bits
+    # A layer that reads DRAM in place moves its own data width.
+    bits = min(bits, first.precision.input_bits)
     fresh_bits = fresh_elements * first.sizes[first.input_channel_dim] * bits
     read_pj = _link_pj_per_bit(hardware, Operand.I, inward=True)
     write_pj = _link_pj_per_bit(hardware, Operand.O, inward=False)
+    if not tables.rules.integer_unrolling:
+        # The reference rounds fractions of elements: a tied axis can lose half of what it
+        # moves, a rounded amount a third.
+        read_pj, write_pj = read_pj / 4, write_pj * 2 / 3
     last = workload.layers[r.last]
     out_bits = last.channels * last.sizes["OX"] * last.sizes["OY"] * last.precision.output_bits
     into = np.array([read_pj if s == dram else 0.0 for s in r.sources])

@@ -18,7 +18,7 @@ from solver.choices import ChoiceBuilder
 from solver.halfplanes import HalfPlanes
 from solver.model import OptionPlan
 from solver.objective import Objective
-from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
+from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option, weigh
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
 from solver.screen import screen_ranges
 from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
@@ -61,7 +61,11 @@ def solve(
     tables = _tables(problem, rules)
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
     search = _Search(
-        tables, ranges, objective, _limits(time_limit_s, workers, seed), progress,
+        tables,
+        ranges,
+        objective,
+        _limits(time_limit_s, workers, seed),
+        progress,
         _space(ranges, tiles, modes, max_depth, rules),
     )
     return search.run()
@@ -80,10 +84,13 @@ def evaluate_stacks(
     dram = tables.domains.dram
     ranges = tuple(
         StackRange(
-            first=first, last=last,
+            first=first,
+            last=last,
             widths=(min(tile_x, layers[last].sizes["OX"]),),
             heights=(min(tile_y, layers[last].sizes["OY"]),),
-            modes=(mode,), sources=(dram,), targets=(dram,),
+            modes=(mode,),
+            sources=(dram,),
+            targets=(dram,),
         )
         for first, last, tile_x, tile_y, mode in stacks
     )
@@ -103,7 +110,8 @@ def _tables(problem: Problem, rules: RuleSet) -> StackTables:
 def _limits(time_limit_s: float | None, workers: int | None, seed: int) -> SearchLimits:
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
     return SearchLimits(
-        deadline=deadline, workers=workers or max(3, os.cpu_count() or 1), seed=seed)
+        deadline=deadline, workers=workers or max(3, os.cpu_count() or 1), seed=seed
+    )
 
 
 def _space(
@@ -121,8 +129,12 @@ def _space(
     if max_depth is not None:
         notes.append(f"stacks limited to {max_depth} layers")
     return Space(
-        tiles=tiles.text, modes=tuple(m.value for m in modes), max_depth=max_depth,
-        stack_ranges=len(ranges), options=sum(r.options for r in ranges), notes=tuple(notes),
+        tiles=tiles.text,
+        modes=tuple(m.value for m in modes),
+        max_depth=max_depth,
+        stack_ranges=len(ranges),
+        options=sum(r.options for r in ranges),
+        notes=tuple(notes),
     )
 
 
@@ -227,8 +239,7 @@ class _Search:
                 if spec.last + 1 != node[0] or node[1] not in spec.targets:
                     continue
                 t = spec.targets.index(node[1])
-                cost = np.where(
-                    r.alive, weights[0] * r.energy + weights[1] * r.latency, np.inf)[..., t]
+                cost = np.where(r.alive, weigh(weights, r), np.inf)[..., t]
                 for s, source in enumerate(spec.sources):
                     before = ahead.get((spec.first, source), np.inf)
                     index = np.unravel_index(cost[..., s].argmin(), cost[..., s].shape)
@@ -270,8 +281,14 @@ class _Search:
                 ahead, _ = pool.ways(weights)
                 self._prove(
                     WeightedOptimum(
-                        weights=weights, bound=floor, cost=np.inf, plans=(), potentials=ahead,
-                        survivors=0))
+                        weights=weights,
+                        bound=floor,
+                        cost=np.inf,
+                        plans=(),
+                        potentials=ahead,
+                        survivors=0,
+                    )
+                )
         while np.isfinite(energy) and self.bound < self.incumbent * (1 - TOLERANCE / 10):
             corner = planes.best_corner(self.objective)
             self._raise_bound(float(self.objective.of(*corner)))
@@ -298,7 +315,8 @@ class _Search:
         memories = self.tables.problem.hardware.memories
         self.proof.append(
             WeightedBound(
-                energy_weight=optimum.weights[0], latency_weight=optimum.weights[1],
+                energy_weight=optimum.weights[0],
+                latency_weight=optimum.weights[1],
                 bound=optimum.bound,
                 potentials={
                     f"{cut}:{memories[m].name}": value
@@ -329,8 +347,10 @@ class _Search:
 
     def _report(self, phase: str) -> None:
         point = TracePoint(
-            seconds=time.monotonic() - self.started, phase=phase,
-            objective=None if self.point is None else self.incumbent, bound=self.bound,
+            seconds=time.monotonic() - self.started,
+            phase=phase,
+            objective=None if self.point is None else self.incumbent,
+            bound=self.bound,
         )
         self.trace.append(point)
         if self.progress is not None:
@@ -358,12 +378,25 @@ class _Search:
             if status is Status.OPTIMAL and gap > TOLERANCE:
                 status = Status.FEASIBLE
         result = Result(
-            problem=problem.source, workload=problem.workload.name,
-            hardware=problem.hardware.name, objective=self.objective,
-            rules=self.tables.rules.name, status=status, schedule=schedule, energy_pj=energy,
-            latency_cycles=cycles, edp=edp, best_bound=self.bound, gap=gap,
-            tolerance=TOLERANCE, seconds=0.0, space=self.space, proof=tuple(self.proof),
-            phase_seconds=self.seconds, option_counts=self.counts, trace=tuple(self.trace),
+            problem=problem.source,
+            workload=problem.workload.name,
+            hardware=problem.hardware.name,
+            objective=self.objective,
+            rules=self.tables.rules.name,
+            status=status,
+            schedule=schedule,
+            energy_pj=energy,
+            latency_cycles=cycles,
+            edp=edp,
+            best_bound=self.bound,
+            gap=gap,
+            tolerance=TOLERANCE,
+            seconds=0.0,
+            space=self.space,
+            proof=tuple(self.proof),
+            phase_seconds=self.seconds,
+            option_counts=self.counts,
+            trace=tuple(self.trace),
         )
         return replace(result, seconds=time.monotonic() - self.started)
 
@@ -382,6 +415,5 @@ def explain_infeasible(tables: StackTables) -> InfeasibleError:
         demand=worst.weight_volume_bits,
         limit=max(domains.sizes_bits[m] for m in domains.weights),
         unit="bits",
-        levers=(
-            f"enlarge {names[domains.weights[-1]]}", "allow smaller tiles (--tiles efficient)"),
+        levers=(f"enlarge {names[domains.weights[-1]]}", "allow smaller tiles (--tiles efficient)"),
     )

@@ -66,8 +66,11 @@ class StackRange:
     def options(self) -> int:
         """Number of stack options in this range."""
         return (
-            len(self.widths) * len(self.heights) * len(self.modes)
-            * len(self.sources) * len(self.targets)
+            len(self.widths)
+            * len(self.heights)
+            * len(self.modes)
+            * len(self.sources)
+            * len(self.targets)
         )
 
 
@@ -120,8 +123,13 @@ def stack_ranges(
                 continue
             ranges.append(
                 StackRange(
-                    first=first, last=last, widths=widths, heights=heights, modes=modes,
-                    sources=boundaries[first - 1], targets=boundaries[last],
+                    first=first,
+                    last=last,
+                    widths=widths,
+                    heights=heights,
+                    modes=modes,
+                    sources=boundaries[first - 1],
+                    targets=boundaries[last],
                 )
             )
     return tuple(ranges)

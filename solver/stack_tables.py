@@ -177,7 +177,10 @@ class StackTables:
             self._fill_layer(f[e], option, kind, e, weights[e], last=e == n - 1)
             source = option.source if e == 0 else -1
             choices = PhaseChoices(
-                producer=producers[e], operand=domains.inputs, h_use=h_use[e], h_make=h_make[e],
+                producer=producers[e],
+                operand=domains.inputs,
+                h_use=h_use[e],
+                h_make=h_make[e],
                 v=v[e],
             )
             key = (kind.edges[e], choices, source, uses_v, makes_v, use_key == make_key)
@@ -199,9 +202,18 @@ class StackTables:
             a, b, c, d, k, _ = table.shape
             g[e, :a, :b, :c, :d, :k] = table
         return KindTables(
-            kind=kind, f=f, g=g, weights=tuple(weights), inputs=domains.inputs,
-            outputs=domains.outputs, producers=tuple(producers), h_use=tuple(h_use),
-            h_make=tuple(h_make), v=tuple(v), h_use_key=use_key, h_make_key=make_key,
+            kind=kind,
+            f=f,
+            g=g,
+            weights=tuple(weights),
+            inputs=domains.inputs,
+            outputs=domains.outputs,
+            producers=tuple(producers),
+            h_use=tuple(h_use),
+            h_make=tuple(h_make),
+            v=tuple(v),
+            h_use_key=use_key,
+            h_make_key=make_key,
         )
 
     def _weight_domain(self, layer: int, kind: TileKind) -> tuple[int, ...]:
@@ -237,12 +249,9 @@ class StackTables:
                         continue
                     out[w, i, o] = bounds[a, b, levels[Operand.O][output_memory]]
 
-    def option_bounds(
-        self, option: StackOption, weights: np.ndarray
-    ) -> np.ndarray:
+    def option_bounds(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
         """Lower bounds of the option's cost for every weight pair [k, (pJ, cycles)]."""
-        return self.kinds_bounds(
-            option, self.kind_tables(option, self.tiling(option)), weights)
+        return self.kinds_bounds(option, self.kind_tables(option, self.tiling(option)), weights)
 
     def kinds_bounds(
         self, option: StackOption, tables: tuple[KindTables, ...], weights: np.ndarray
@@ -287,13 +296,28 @@ class StackTables:
                     output_bits[n - 1] = 0.0
         weight_bits = np.array(
             [layer.weight_volume_bits if layer.has_weights else 0 for layer in tiling.layers],
-            dtype=np.float64)
+            dtype=np.float64,
+        )
         return np.array(
             [
                 capacity_bound(
-                    f, kind.g, we, wl, weight_mem, np.array(kind.inputs),
-                    np.array(kind.outputs), h_mem, v_mem, weight_bits, input_bits, output_bits,
-                    h_bits, v_bits, room, PRICE_ROUNDS)
+                    f,
+                    kind.g,
+                    we,
+                    wl,
+                    weight_mem,
+                    np.array(kind.inputs),
+                    np.array(kind.outputs),
+                    h_mem,
+                    v_mem,
+                    weight_bits,
+                    input_bits,
+                    output_bits,
+                    h_bits,
+                    v_bits,
+                    room,
+                    PRICE_ROUNDS,
+                )
                 for we, wl in weights.tolist()
             ]
         )

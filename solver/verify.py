@@ -81,7 +81,9 @@ def _figure_faults(
 ) -> Iterator[str]:
     energy, latency = recosted.energy_pj, recosted.latency_cycles
     for key, true in (
-        ("energy_pj", energy), ("latency_cycles", latency), ("edp", energy * latency)
+        ("energy_pj", energy),
+        ("latency_cycles", latency),
+        ("edp", energy * latency),
     ):
         stated = number_of(document, key)
         if not _close(stated, true):
@@ -137,8 +139,7 @@ def certificate_faults(document: Mapping[str, Any], objective: Objective) -> Ite
     proven = proven_bound(planes, objective)
     if proven < stated * (1 - BOUND_ROUNDING):
         yield (
-            f"best bound is stated as {float(stated)!r}, the certificate proves "
-            f"{float(proven)!r}"
+            f"best bound is stated as {float(stated)!r}, the certificate proves {float(proven)!r}"
         )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from ortools.sat.python import cp_model
 
-from solver.choices import ChoiceBuilder
+from solver.choices import MARGIN, ChoiceBuilder
 from solver.model import OptionPlan, ScheduleModel
 from solver.prune import SAFETY, Pool
 from solver.stack_tables import StackOption
@@ -148,15 +148,24 @@ class WeightedSolver:
             survivors = sum(1 for s in self.states if s.planes)
             if floor >= cutoff * (1 - SAFETY):
                 return WeightedOptimum(
-                    weights=weights, bound=min(floor, cutoff), cost=np.inf, plans=(),
-                    potentials=ahead, survivors=survivors)
+                    weights=weights,
+                    bound=min(floor, cutoff),
+                    cost=np.inf,
+                    plans=(),
+                    potentials=ahead,
+                    survivors=survivors,
+                )
             path = self._path(bounds, ahead)
             open_states = [s for s in path if weights not in s.solved]
             if not open_states:
                 return WeightedOptimum(
-                    weights=weights, bound=floor, cost=floor,
-                    plans=tuple(s.solved[weights] for s in path), potentials=ahead,
-                    survivors=survivors)
+                    weights=weights,
+                    bound=floor,
+                    cost=floor,
+                    plans=tuple(s.solved[weights] for s in path),
+                    potentials=ahead,
+                    survivors=survivors,
+                )
             for state in open_states:
                 # Beyond this cost the option cannot be part of anything below the cut-off.
                 spare = cutoff - floor
@@ -183,9 +192,7 @@ class WeightedSolver:
                 ahead[head] = min(ahead.get(head, np.inf), ahead[tail] + bound)
         return ahead, {}
 
-    def _path(
-        self, bounds: list[float], ahead: dict[tuple[int, int], float]
-    ) -> list[_OptionState]:
+    def _path(self, bounds: list[float], ahead: dict[tuple[int, int], float]) -> list[_OptionState]:
         """Options of the cheapest path, first to last."""
         node = (self.pool.n_layers, self.pool.tables.domains.dram)
         start = (0, self.pool.tables.domains.dram)
@@ -204,9 +211,7 @@ class WeightedSolver:
             node = (best[1].option.first, best[1].option.source)
         return path[::-1]
 
-    def _tighten(
-        self, state: _OptionState, weights: tuple[float, float], spare: float
-    ) -> None:
+    def _tighten(self, state: _OptionState, weights: tuple[float, float], spare: float) -> None:
         """One step towards the least weighted cost of an option.
 
         CP-SAT over its placements, unsearched mappings at their bounds: infeasible within
@@ -222,13 +227,12 @@ class WeightedSolver:
         if not np.isfinite(known):
             state.planes.append((*weights, np.inf))
             return
-        slack = known - floor + min(spare, known * FIRST_SLACK)
-        choices = self.builder.build(state.option, weights, slack)
-        model = ScheduleModel(
-            self.builder.tables, (choices,), weights, floor, whole=False)
+        limit = known + min(spare, known * FIRST_SLACK)
+        choices = self.builder.build(state.option, weights, limit)
+        model = ScheduleModel(self.builder.tables, (choices,), weights, floor, whole=False)
         plans, bound = self._solve(model)
         if not plans:
-            state.planes.append((*weights, floor + slack))
+            state.planes.append((*weights, limit))
             return
         state.planes.append((*weights, bound))
         (plan,) = plans
@@ -237,7 +241,9 @@ class WeightedSolver:
             self.limits.left()
             count = choices.tables[layer.kind].kind.count
             cost = weights[0] * layer.energy_pj + weights[1] * layer.latency_cycles
-            self.builder.search(layer, choices, weights, cost + slack / count)
+            # Wider than what a rebuild may ask for, or it would not count as searched.
+            reach = (choices.slack + 4 * MARGIN * floor) / count
+            self.builder.search(layer, choices, weights, cost + reach)
         if not unsearched:
             energy, cycles = plan_cost(self.builder, plans)
             state.planes[-1] = (*weights, weights[0] * energy + weights[1] * cycles)

@@ -54,7 +54,8 @@ def _stack(tables: StackTables, plan: OptionPlan) -> StackPlan:
                     h_make=name(phase.h_make),
                     v=name(phase.v),
                     mapping=ScheduledMapping(
-                        loops=point.loops, cuts=point.cuts,
+                        loops=point.loops,
+                        cuts=point.cuts,
                         double_buffered=point.double_buffered,
                     ),
                     energy_pj=point.energy_pj,

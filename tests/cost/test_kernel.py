@@ -98,9 +98,7 @@ def test_mapping_must_cover_the_loops() -> None:
     short = TemporalMapping(loops=LOOPS[:-1], cuts={"W": (0, 5), "I": (5,), "O": (3, 4, 5)})
     with pytest.raises(ValueError, match="loops over OX must multiply to 15"):
         evaluate_layer_tile(HARDWARE, UNROLLING, TILE, short, DEFINES)
-    alien = TemporalMapping(
-        loops=(*LOOPS, ("G", 2)), cuts={"W": (0, 7), "I": (7,), "O": (3, 4, 7)}
-    )
+    alien = TemporalMapping(loops=(*LOOPS, ("G", 2)), cuts={"W": (0, 7), "I": (7,), "O": (3, 4, 7)})
     with pytest.raises(ValueError, match="unknown dims"):
         evaluate_layer_tile(HARDWARE, UNROLLING, TILE, alien, DEFINES)
 

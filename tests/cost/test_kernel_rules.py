@@ -157,8 +157,9 @@ def test_half_shared_loading_adds_up() -> None:
     on = hardware(ACCUMULATOR, near, shared, DRAM)
     loops = (("K", 4), ("OX", 2))
     cuts = {"W": (2,), "I": (1, 1, 2), "O": (0, 2)}
-    both = cost(STREAMED, loops, replace(DEFINES, accumulate_half_shared_loading=True), on=on,
-                **cuts)
+    both = cost(
+        STREAMED, loops, replace(DEFINES, accumulate_half_shared_loading=True), on=on, **cuts
+    )
     last = cost(STREAMED, loops, DEFINES, on=on, **cuts)
     assert (both.loading_cycles, last.loading_cycles) == (2 + 4, 4)
 
@@ -182,7 +183,10 @@ def test_exact_rules_cost_no_more_traffic_than_the_reference() -> None:
     reference = cost(POINTWISE, loops, DEFINES, **cuts)
     saved = {key: n - exact.words[key] for key, n in reference.words.items()}
     assert {key for key, n in saved.items() if n} == {
-        ("O", 0, "rl"), ("O", 0, "wh"), ("O", 1, "wl"), ("O", 1, "rl"),
+        ("O", 0, "rl"),
+        ("O", 0, "wh"),
+        ("O", 1, "wl"),
+        ("O", 1, "rl"),
     }
     assert min(saved.values()) == 0
 
@@ -201,9 +205,7 @@ def test_covered_cycles_counts_marked_cycles(windows: list[tuple[int, int]]) -> 
     """Tests the union of windows against marking every cycle."""
     total = 2 * max(period for period, _ in windows)
     uses = [
-        PortUse(
-            period_cycles=period, window_cycles=window, busy_cycles=0, window_sum_cycles=0
-        )
+        PortUse(period_cycles=period, window_cycles=window, busy_cycles=0, window_sum_cycles=0)
         for period, window in windows
     ]
     marked = sum(

@@ -72,7 +72,11 @@ def test_merging_starts_at_the_dim_with_most_factors() -> None:
     """Tests that the two smallest factors of the first longest dim are merged first."""
     temporal = [("K", 8), ("OY", 18), ("OX", 5)]
     assert loop_factors(temporal, 7) == [
-        *[("K", 2)] * 3, ("OY", 2), ("OY", 3), ("OY", 3), ("OX", 5)
+        *[("K", 2)] * 3,
+        ("OY", 2),
+        ("OY", 3),
+        ("OY", 3),
+        ("OX", 5),
     ]
     assert loop_factors(temporal, 6)[:2] == [("K", 2), ("K", 4)]
     assert loop_factors(temporal, 5)[2:4] == [("OY", 3), ("OY", 6)]

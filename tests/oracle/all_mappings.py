@@ -119,15 +119,11 @@ class AllMappings:
                     Candidate(
                         energy_pj=mac_pj + sum(part.energy_pj for part in parts),
                         held_bits=held,
-                        tensor_bits={
-                            n: p.held_bits for n, p in zip(names, parts, strict=True)
-                        },
+                        tensor_bits={n: p.held_bits for n, p in zip(names, parts, strict=True)},
                         mapping=TemporalMapping(
                             loops=loops,
                             cuts={n: p.cuts for n, p in zip(names, parts, strict=True)},
-                            double_buffered={
-                                n: p.flags for n, p in zip(names, parts, strict=True)
-                            }
+                            double_buffered={n: p.flags for n, p in zip(names, parts, strict=True)}
                             if flagged
                             else None,
                         ),
@@ -224,6 +220,4 @@ def _piece(
     alone = replace(model, tensors=(tensor,))
     mapping = replace(bare, double_buffered={tensor.name: flags})
     held = memory_use_bits(alone, {tensor.name: edges}, mapping)
-    return Piece(
-        cuts=bare.cuts[tensor.name], flags=flags, energy_pj=energy_pj, held_bits=held
-    )
+    return Piece(cuts=bare.cuts[tensor.name], flags=flags, energy_pj=energy_pj, held_bits=held)

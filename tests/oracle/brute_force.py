@@ -28,6 +28,8 @@ from cost.schedule import LayerTilePlan, ScheduledMapping, StackPlan
 from problems import Operand, Problem
 from tests.oracle.all_mappings import AllMappings, Point, clean, prime_loops
 
+Kind = tuple[tuple[AxisStep, ...], tuple[AxisStep, ...], bool]
+"""Columns, rows, and whether the tile is the first of all and brings the weights."""
 NO_MAPPING = ScheduledMapping(loops=(), cuts={}, double_buffered={})
 
 
@@ -79,9 +81,7 @@ class BruteForce:
                 reached[end, target] = clean(found)
         return reached[len(layers), self.dram]
 
-    def stack_points(
-        self, start: int, end: int, source: str, target: str
-    ) -> tuple[Point, ...]:
+    def stack_points(self, start: int, end: int, source: str, target: str) -> tuple[Point, ...]:
         """Nondominated points of a stack of layers `start` to `end` - 1."""
         layers = self.problem.workload.layers[start:end]
         last = layers[-1].sizes
@@ -96,9 +96,15 @@ class BruteForce:
                 rules=self.rules,
                 plan=StackPlan(
                     layers=tuple(layer.name for layer in layers),
-                    tile_x=x, tile_y=y, mode=mode, source=source, target=target,
+                    tile_x=x,
+                    tile_y=y,
+                    mode=mode,
+                    source=source,
+                    target=target,
                     weights=(None,) * len(layers),
-                    arrival_energy_pj=0.0, arrival_latency_cycles=0, tiles=(),
+                    arrival_energy_pj=0.0,
+                    arrival_latency_cycles=0,
+                    tiles=(),
                 ),
                 start=start,
                 layers=layers,
@@ -115,13 +121,11 @@ class BruteForce:
 
     def _option_points(self, view: StackView) -> Iterator[Point]:
         columns, rows = view.geometry.columns, view.geometry.rows
-        kinds: Counter[tuple[object, ...]] = Counter()
+        kinds: Counter[Kind] = Counter()
         for (i, x), (j, y) in product(enumerate(columns), enumerate(rows)):
             first = i == j == 0 and not self.rules.charge_weight_arrival
             kinds[x, y, first] += 1
-        weights = [
-            self.weights if layer.has_weights else [None] for layer in view.layers
-        ]
+        weights = [self.weights if layer.has_weights else [None] for layer in view.layers]
         h = [self._cache_choices(columns, n) for n in range(len(view.layers))]
         v = [self._cache_choices(rows, n) for n in range(len(view.layers))]
         count = 1
@@ -144,9 +148,7 @@ class BruteForce:
                     break
             yield from points
 
-    def _cache_choices(
-        self, tiles: Sequence[Sequence[AxisStep]], n: int
-    ) -> Sequence[str | None]:
+    def _cache_choices(self, tiles: Sequence[Sequence[AxisStep]], n: int) -> Sequence[str | None]:
         return self.shared if any(steps[n].reused for steps in tiles) else [None]
 
     def _standing(
@@ -207,13 +209,21 @@ class BruteForce:
             ):
                 resident = self.dram if first and view.plan.weights[n] else view.plan.weights[n]
                 step = LayerTilePlan(
-                    layer=view.layers[n].name, width=x[n].outputs, height=y[n].outputs,
-                    producer=producer, weights=resident, operand=operand, output=output,
+                    layer=view.layers[n].name,
+                    width=x[n].outputs,
+                    height=y[n].outputs,
+                    producer=producer,
+                    weights=resident,
+                    operand=operand,
+                    output=output,
                     h_use=h[n] if x[n].reused else None,
                     h_make=h[n] if x[n].kept else None,
                     v=v[n] if y[n].reused or y[n].kept else None,
-                    mapping=NO_MAPPING, energy_pj=0.0, latency_cycles=0,
-                    copy_energy_pj=0.0, copy_latency_cycles=0,
+                    mapping=NO_MAPPING,
+                    energy_pj=0.0,
+                    latency_cycles=0,
+                    copy_energy_pj=0.0,
+                    copy_latency_cycles=0,
                 )
                 points = self._step_points(view, step, n, x[n], y[n], standing)
                 if points:
@@ -277,10 +287,13 @@ class BruteForce:
     def _mappings(self, view: StackView, step: LayerTilePlan, n: int) -> AllMappings:
         layer, hardware = view.layers[n], view.hardware
         levels = {
-            operand.value: 1 if memory is None
+            operand.value: 1
+            if memory is None
             else hardware.level_of(operand, memory_index(hardware, memory)) + 1
             for operand, memory in (
-                (Operand.O, step.output), (Operand.W, step.weights), (Operand.I, step.operand)
+                (Operand.O, step.output),
+                (Operand.W, step.weights),
+                (Operand.I, step.operand),
             )
         }
         new = {"OX": step.width, "OY": step.height}

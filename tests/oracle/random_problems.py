@@ -125,13 +125,15 @@ def random_layer(rng: Random, name: str, source: str, channels: int, size: int) 
         taps_x = taps_y = 1
     elif kind is LayerKind.CONV:
         loops = (
-            ("K", rng.randint(1, 4)), ("C", channels), ("OY", height), ("OX", width),
-            ("FY", taps_y), ("FX", taps_x),
+            ("K", rng.randint(1, 4)),
+            ("C", channels),
+            ("OY", height),
+            ("OX", width),
+            ("FY", taps_y),
+            ("FX", taps_x),
         )
     else:
-        loops = (
-            ("G", channels), ("OY", height), ("OX", width), ("FY", taps_y), ("FX", taps_x)
-        )
+        loops = (("G", channels), ("OY", height), ("OX", width), ("FY", taps_y), ("FX", taps_x))
     strided = kind is not LayerKind.POINTWISE
     bits = rng.choice((4, 8))
     return Layer(
@@ -179,9 +181,7 @@ def random_problem(
             loops=tuple((dim, new.get(dim, count)) for dim, count in layer.loops),
             stride_x=stride_x,
             stride_y=stride_y,
-            precision=replace(
-                layer.precision, input_bits=width or layer.precision.input_bits
-            ),
+            precision=replace(layer.precision, input_bits=width or layer.precision.input_bits),
         )
         wanted = (
             stride_x * (wanted[0] - 1) + sizes["FX"],

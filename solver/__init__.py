@@ -1,0 +1,1 @@
+"""Search: from a problem to a proven schedule, its report and its files."""
