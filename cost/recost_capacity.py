@@ -184,13 +184,15 @@ def separate_overflows(
             outputs = layer.sizes["B"] * layer.channels * x.outputs * y.outputs
             outputs *= layer.precision.output_bits
             shared = inputs if step.operand == step.output else 0
-            for what, name, bits in (
+            for what, memory_name, demand in (
                 ("operand", step.operand, inputs),
                 ("output", step.output, outputs + shared),
             ):
-                size = hardware.memories[memory_index(hardware, name)].size_bits
-                if bits > size:
-                    yield f"layer {step.layer}: {what} needs {bits} bits of {name} ({size})"
+                size = hardware.memories[memory_index(hardware, memory_name)].size_bits
+                if demand > size:
+                    yield (
+                        f"layer {step.layer}: {what} needs {demand} bits of {memory_name} ({size})"
+                    )
             layer_tile = mapped.get((kind, position))
             for memory, level in enumerate(hardware.memories):
                 held = layer_tile.total_bits(memory) if layer_tile else 0

@@ -22,6 +22,8 @@ from solver.objective import Objective
 from solver.screen import ScreenedRange
 from solver.stack_tables import StackOption, StackTables
 
+Ways = dict[tuple[int, int], float]
+"""Cheapest cost to or from each (cut, memory)."""
 SAFETY = 1e-9
 """Relative margin of pruning by floats: an option within it of the incumbent stays."""
 
@@ -102,7 +104,7 @@ class Pool:
         """Options not yet pruned."""
         return int(sum(r.alive.sum() for r in self.ranges))
 
-    def ways(self, weights: tuple[float, float]) -> tuple[dict, dict]:
+    def ways(self, weights: tuple[float, float]) -> tuple[Ways, Ways]:
         """Cheapest weighted way from the input to, and from, every (cut, memory)."""
         we, wl = weights
         arcs = []
@@ -127,7 +129,7 @@ class Pool:
         return ahead, behind
 
     def through(
-        self, r: PoolRange, weights: tuple[float, float], ways: tuple[dict, dict]
+        self, r: PoolRange, weights: tuple[float, float], ways: tuple[Ways, Ways]
     ) -> np.ndarray:
         """Weighted bound of any schedule through each option of `r`."""
         ahead, behind = ways
