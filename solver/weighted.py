@@ -234,7 +234,8 @@ class WeightedSolver:
         if not plans:
             state.planes.append((*weights, limit))
             return
-        state.planes.append((*weights, bound))
+        # Choices were kept for costs up to `limit`: beyond it others may exist.
+        state.planes.append((*weights, min(bound, limit)))
         (plan,) = plans
         unsearched = [layer for layer in plan.layers.values() if layer.point is None]
         for layer in unsearched:
@@ -246,8 +247,10 @@ class WeightedSolver:
             self.builder.search(layer, choices, weights, cost + reach)
         if not unsearched:
             energy, cycles = plan_cost(self.builder, plans)
-            state.planes[-1] = (*weights, weights[0] * energy + weights[1] * cycles)
-            state.solved[weights] = plan
+            cost = weights[0] * energy + weights[1] * cycles
+            if cost <= limit * (1 + SAFETY):
+                state.planes[-1] = (*weights, cost)
+                state.solved[weights] = plan
 
     def _solve(self, model: ScheduleModel) -> tuple[tuple[OptionPlan, ...], float]:
         """Run CP-SAT to the end: (plans, bound in weighted cost); no plans: infeasible."""
