@@ -14,6 +14,7 @@ from cost.rules import EXACT, RuleSet
 from cost.schedule import Schedule
 from problems.errors import InfeasibleError, ProblemError
 from problems.problem import Problem
+from problems.workload import Padding
 from solver.choices import ChoiceBuilder
 from solver.halfplanes import HalfPlanes
 from solver.model import OptionPlan
@@ -104,6 +105,21 @@ def _tables(problem: Problem, rules: RuleSet) -> StackTables:
             f"{problem.source}: workload {problem.workload.name} branches: only chains of "
             "layers can be solved so far (evaluate --policy defines takes any graph)"
         )
+    for layer in problem.workload.layers:
+        # Neither is in the geometry yet; costing them as if absent would be wrong in silence.
+        if layer.sizes["B"] > 1:
+            raise ProblemError(
+                f"{problem.source}: layer {layer.name}: batch size {layer.sizes['B']}: only "
+                "batch 1 can be solved so far"
+            )
+        if layer.padding != Padding():
+            raise ProblemError(
+                f"{problem.source}: layer {layer.name}: padding cannot be solved so far"
+            )
+        if not rules.true_spans and max(layer.dilation_x, layer.dilation_y) > 1:
+            raise ProblemError(
+                f"{problem.source}: layer {layer.name}: the rules {rules.name} know no dilation"
+            )
     return StackTables(problem, rules)
 
 
