@@ -1,4 +1,4 @@
-"""The CP-SAT model: stacks, tiles, overlap modes and the memory of every operand.
+"""The CP-SAT model of stack options: the memory of every operand of every layer-tile.
 
 Numbers C1.. are those of docs/formulation.md.
 """
@@ -49,8 +49,6 @@ class ScheduleModel:
         options: tuple[OptionChoices, ...],
         weights: tuple[float, float],
         expected: float,
-        *,
-        whole: bool = True,
     ) -> None:
         self.tables = tables
         self.options = options
@@ -65,10 +63,8 @@ class ScheduleModel:
         self._phases: list[list[tuple[PhaseChoice, cp_model.IntVar]]] = []
         for number, choices in enumerate(options):
             self._add_option(number, choices)
-        if whole:
-            self._add_path()
-        else:
-            self.model.add_exactly_one(self._chosen)
+        # C1: one of the options is taken.
+        self.model.add_exactly_one(self._chosen)
         variables = [v for v, _ in self._objective]
         coefficients = [c for _, c in self._objective]
         self.model.minimize(cp_model.LinearExpr.weighted_sum(variables, coefficients))
@@ -89,28 +85,6 @@ class ScheduleModel:
         if units:
             self._objective.append((literal, units))
         self.terms += 1
-
-    def _add_path(self) -> None:
-        """C1: the chosen stacks form one path over (cut point, memory) nodes."""
-        model = self.model
-        dram = self.domains.dram
-        n_layers = len(self.tables.problem.workload.layers)
-        start, end = (0, dram), (n_layers, dram)
-        nodes = {start: 0, end: 1}
-        for choices in self.options:
-            option = choices.option
-            nodes.setdefault((option.first, option.source), len(nodes))
-            nodes.setdefault((option.last + 1, option.target), len(nodes))
-        arcs = [(nodes[end], nodes[start], model.new_constant(1))]
-        for node in nodes.values():
-            if node > 1:
-                arcs.append((node, node, model.new_bool_var(f"skip[{node}]")))
-        for choices, literal in zip(self.options, self._chosen, strict=True):
-            option = choices.option
-            tail = nodes[option.first, option.source]
-            head = nodes[option.last + 1, option.target]
-            arcs.append((tail, head, literal))
-        model.add_circuit(arcs)
 
     def _add_option(self, number: int, choices: OptionChoices) -> None:
         model = self.model

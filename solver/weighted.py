@@ -142,7 +142,7 @@ class WeightedSolver:
         while True:
             self.limits.left()
             bounds = [state.bound(weights) for state in self.states]
-            ahead, behind = self._ways(bounds)
+            ahead = self._ways(bounds)
             end = (self.pool.n_layers, self.pool.tables.domains.dram)
             floor = ahead.get(end, np.inf)
             survivors = sum(1 for s in self.states if s.planes)
@@ -179,9 +179,7 @@ class WeightedSolver:
                     if self.found is not None:
                         self.found((plan,))
 
-    def _ways(
-        self, bounds: list[float]
-    ) -> tuple[dict[tuple[int, int], float], dict[tuple[int, int], float]]:
+    def _ways(self, bounds: list[float]) -> dict[tuple[int, int], float]:
         dram = self.pool.tables.domains.dram
         ahead: dict[tuple[int, int], float] = {(0, dram): 0.0}
         arcs = sorted(zip(self.states, bounds, strict=True), key=lambda a: a[0].option.first)
@@ -190,7 +188,7 @@ class WeightedSolver:
             tail, head = (o.first, o.source), (o.last + 1, o.target)
             if tail in ahead:
                 ahead[head] = min(ahead.get(head, np.inf), ahead[tail] + bound)
-        return ahead, {}
+        return ahead
 
     def _path(self, bounds: list[float], ahead: dict[tuple[int, int], float]) -> list[_OptionState]:
         """Options of the cheapest path, first to last."""
@@ -229,7 +227,7 @@ class WeightedSolver:
             return
         limit = known + min(spare, known * FIRST_SLACK)
         choices = self.builder.build(state.option, weights, limit)
-        model = ScheduleModel(self.builder.tables, (choices,), weights, floor, whole=False)
+        model = ScheduleModel(self.builder.tables, (choices,), weights, floor)
         plans, bound = self._solve(model)
         if not plans:
             state.planes.append((*weights, limit))
