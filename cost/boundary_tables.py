@@ -11,75 +11,85 @@ import math
 import numpy as np
 from numba import njit
 
-from cost.lattice import (
-    N_DIMS,
-    burst_words,
-    level_extents,
-    spatial_product,
-    tensor_elements,
-    words,
-)
+from cost.lattice import FX, FY, N_DIMS, OX, OY, burst_words, extent, spatial_product, words
 
 OUT = 2
+EVERYTHING = 1 << 30
+"""A level above all memories."""
 SIZE, READ_BW, WRITE_BW, READ_G, WRITE_G, READ_PJ, WRITE_PJ = range(7)
 
 
 @njit(cache=True)
-def unique_ratio(o, m, factor, unroll_dim, unroll_level, rel, stride, spans, sizes, clip):
+def _spanned(a, o, product, factor, level, sizes):
+    """Elements of operand o that loops `product` and the unrolling up to `level` span."""
+    elements = 1.0
+    ox = oy = fx = fy = 1.0
+    for d in range(N_DIMS):
+        reach = float(product[d])
+        for k in range(factor.shape[0]):
+            if a.unroll_dim[k] == d and a.unroll_level[o, k] <= level:
+                reach *= factor[k]
+        if a.exact and reach > sizes[d]:
+            reach = float(sizes[d])
+        if a.rel[o, d] == 1:
+            elements *= reach
+        if d == OX:
+            ox = reach
+        elif d == OY:
+            oy = reach
+        elif d == FX:
+            fx = reach
+        elif d == FY:
+            fy = reach
+    if a.rel[o, OX] == 2:
+        elements *= extent(ox, fx, a.stride[0], a.stride[2], a.exact)
+    if a.rel[o, OY] == 2:
+        elements *= extent(oy, fy, a.stride[1], a.stride[3], a.exact)
+    return elements
+
+
+@njit(cache=True)
+def unique_ratio(a, o, m, factor, sizes):
     """Distinct elements of operand o that one instance of level m serves per lower one.
 
-    The ratio of tensor sizes spanned by the unrolling up to level m and up to m - 1.
+    The ratio of tensor sizes spanned by the unrolling up to level m and up to m - 1; the
+    reference takes both from the whole array's.
     """
-    ones = np.ones(N_DIMS)
-    x = np.ones(N_DIMS)
-    level_extents(ones, factor, unroll_dim, unroll_level[o], m, sizes, clip, x)
-    upper = tensor_elements(x, rel[o], stride, spans)
-    level_extents(ones, factor, unroll_dim, unroll_level[o], m - 1, sizes, clip, x)
-    lower = tensor_elements(x, rel[o], stride, spans)
-    return upper / lower
+    ones = np.ones(N_DIMS, dtype=np.int64)
+    upper = _spanned(a, o, ones, factor, m, sizes)
+    lower = _spanned(a, o, ones, factor, m - 1, sizes)
+    if a.exact:
+        return upper / lower
+    total = _spanned(a, o, ones, factor, EVERYTHING, sizes)
+    return (total / lower) / (total / upper)
 
 
 @njit(cache=True)
-def boost(o, m, factor, unroll_dim, unroll_level, rel, stride, spans, sizes, clip):
-    """The reference's whole number of distinct lower blocks that level m feeds at once."""
-    ones = np.ones(N_DIMS)
-    x = np.ones(N_DIMS)
-    everything = 1 << 30
-    level_extents(ones, factor, unroll_dim, unroll_level[o], everything, sizes, clip, x)
-    total = tensor_elements(x, rel[o], stride, spans)
-    level_extents(ones, factor, unroll_dim, unroll_level[o], m - 1, sizes, clip, x)
-    lower = total / tensor_elements(x, rel[o], stride, spans)
-    level_extents(ones, factor, unroll_dim, unroll_level[o], m, sizes, clip, x)
-    upper = total / tensor_elements(x, rel[o], stride, spans)
-    return math.trunc(lower / upper), lower / upper
+def boundary_amounts(a, o, m, product, factor, sizes, ratio):
+    """Elements below boundary (o, m): in one instance of level m, and per read from above.
 
-
-@njit(cache=True)
-def boundary_amounts(
-    o, m, product, factor, unroll_dim, unroll_level, rel, stride, spans, sizes, exact
-):
-    """Elements below boundary (o, m): in one instance of level m, and per read from above."""
-    x = np.ones(N_DIMS)
-    level_extents(product, factor, unroll_dim, unroll_level[o], m, sizes, exact, x)
-    held = tensor_elements(x, rel[o], stride, spans)
-    if exact:
-        level_extents(product, factor, unroll_dim, unroll_level[o], m + 1, sizes, True, x)
-        return held, tensor_elements(x, rel[o], stride, spans)
+    `ratio` is the `unique_ratio` of level m + 1.
+    """
+    held = _spanned(a, o, product, factor, m, sizes)
+    if a.exact:
+        return held, _spanned(a, o, product, factor, m + 1, sizes)
     held = np.round(held)
-    times, _ = boost(o, m + 1, factor, unroll_dim, unroll_level, rel, stride, spans, sizes, False)
-    return held, held * times
+    return held, held * math.trunc(ratio)
 
 
 @njit(cache=True)
-def mac_link_amount(o, factor, unroll_dim, unroll_level, rel, stride, spans, sizes, exact):
+def held_amount(a, o, m, product, factor, sizes):
+    """Elements of operand o below boundary (o, m) in one instance of level m."""
+    held = _spanned(a, o, product, factor, m, sizes)
+    return held if a.exact else np.round(held)
+
+
+@njit(cache=True)
+def mac_link_amount(a, o, factor, sizes):
     """Elements per cycle between level 0 of operand o and the MACs it feeds."""
-    if exact:
-        ones = np.ones(N_DIMS)
-        x = np.ones(N_DIMS)
-        level_extents(ones, factor, unroll_dim, unroll_level[o], 0, sizes, True, x)
-        return tensor_elements(x, rel[o], stride, spans)
-    times, _ = boost(o, 0, factor, unroll_dim, unroll_level, rel, stride, spans, sizes, False)
-    return float(times)
+    if a.exact:
+        return _spanned(a, o, np.ones(N_DIMS, dtype=np.int64), factor, 0, sizes)
+    return float(math.trunc(unique_ratio(a, o, 0, factor, sizes)))
 
 
 @njit(cache=True)
@@ -96,80 +106,52 @@ def visits(point_product, q, rel):
 
 
 @njit(cache=True)
-def spatial_sums_above(o, m, factor, unroll_dim, unroll_level, rel):
-    """Whether an irrelevant dim is unrolled above level m + 1: sums stay partial on (o, m)."""
+def spatial_sums_above(a, m, factor):
+    """Whether an irrelevant dim is unrolled above level m + 1 of O: sums stay partial there."""
     for k in range(factor.shape[0]):
-        if unroll_level[o, k] > m + 1 and factor[k] > 1 and rel[o, unroll_dim[k]] == 0:
+        if a.unroll_level[OUT, k] > m + 1 and factor[k] > 1 and a.rel[OUT, a.unroll_dim[k]] == 0:
             return True
     return False
 
 
 @njit(cache=True)
-def instances(o, first_level, factor, unroll_level):
-    """Active instances of the memory below which the unrolling from `first_level` sits."""
-    return np.round(spatial_product(factor, unroll_level[o], first_level))
+def sums_cross(a, m, periods, distinct, factor):
+    """Whether partial sums cross boundary m of O."""
+    return periods > distinct or (not a.psums and spatial_sums_above(a, m, factor))
 
 
 @njit(cache=True)
-def boundary_energy(
-    o,
-    m,
-    product,
-    q,
-    factor,
-    sizes,
-    unroll_dim,
-    unroll_level,
-    rel,
-    stride,
-    precision,
-    mem_index,
-    memory,
-    exact,
-    psums,
-):
-    """pJ of everything that crosses boundary (o, m) when it lies at loop prefix `product`."""
-    held, moved = boundary_amounts(
-        o, m, product, factor, unroll_dim, unroll_level, rel, stride, exact, sizes, exact
-    )
-    low = memory[mem_index[o, m]]
-    high = memory[mem_index[o, m + 1]]
-    n_low = instances(o, m + 1, factor, unroll_level)
-    n_high = instances(o, m + 2, factor, unroll_level)
-    if exact:
-        ratio = unique_ratio(
-            o, m + 1, factor, unroll_dim, unroll_level, rel, stride, True, sizes, True
-        )
-    else:
-        _, ratio = boost(
-            o, m + 1, factor, unroll_dim, unroll_level, rel, stride, False, sizes, False
-        )
-    periods, distinct = visits(product, q, rel[o])
-    if o != OUT:
-        bits = precision[o, 0]
-        down = words(held * bits, low[WRITE_G], low[WRITE_BW]) * low[WRITE_PJ] * n_low
-        down += (
-            burst_words(moved, bits, high[READ_G], high[READ_BW], low[WRITE_BW] * ratio)
-            * high[READ_PJ]
-            * n_high
-        )
-        return down * periods
-    above = spatial_sums_above(o, m, factor, unroll_dim, unroll_level, rel)
-    partial = periods > distinct or above
-    if psums:
-        wide_up = periods - distinct
-        final_up = distinct
-        read_back = periods - distinct
-    else:
-        wide_up = periods if partial else 0
-        final_up = 0 if partial else periods
-        read_back = wide_up
+def moves_of_outputs(a, m, periods, distinct, factor):
+    """How often outputs cross boundary m: up wide, up final, and read back down."""
+    if a.psums:
+        return periods - distinct, distinct, periods - distinct
+    if sums_cross(a, m, periods, distinct, factor):
+        return periods, 0, periods
+    return 0, periods, 0
+
+
+@njit(cache=True)
+def _instances(a, o, first_level, factor):
+    """Active instances of the memory below which the unrolling from `first_level` sits."""
+    return np.round(spatial_product(factor, a.unroll_level[o], first_level))
+
+
+@njit(cache=True)
+def boundary_energy(a, o, m, held, moved, ratio, periods, distinct, factor):
+    """pJ of everything that crosses boundary (o, m), given what crosses at a time."""
+    low = a.memory[a.mem_index[o, m]]
+    high = a.memory[a.mem_index[o, m + 1]]
+    n_low = _instances(a, o, m + 1, factor)
+    n_high = _instances(a, o, m + 2, factor)
+    wide_up, final_up, wide_down = 0, 0, periods
+    if o == OUT:
+        wide_up, final_up, wide_down = moves_of_outputs(a, m, periods, distinct, factor)
     energy = 0.0
     for final in range(2):
         count = final_up if final == 1 else wide_up
         if count == 0:
             continue
-        bits = precision[OUT, final]
+        bits = a.precision[OUT, final]
         up = words(held * bits, low[READ_G], low[READ_BW]) * low[READ_PJ] * n_low
         up += (
             burst_words(moved, bits, high[WRITE_G], high[WRITE_BW], low[READ_BW] * ratio)
@@ -177,61 +159,35 @@ def boundary_energy(
             * n_high
         )
         energy += up * count
-    if read_back > 0:
-        bits = precision[OUT, 0]
+    if wide_down > 0:
+        bits = a.precision[o, 0]
         down = words(held * bits, low[WRITE_G], low[WRITE_BW]) * low[WRITE_PJ] * n_low
         down += (
             burst_words(moved, bits, high[READ_G], high[READ_BW], low[WRITE_BW] * ratio)
             * high[READ_PJ]
             * n_high
         )
-        energy += down * read_back
+        energy += down * wide_down
     return energy
 
 
 @njit(cache=True)
-def mac_link_energy(
-    o,
-    q,
-    factor,
-    sizes,
-    unroll_dim,
-    unroll_level,
-    rel,
-    stride,
-    precision,
-    mem_index,
-    memory,
-    exact,
-    psums,
-):
+def mac_link_energy(a, o, q, factor, sizes):
     """pJ of the traffic between level 0 of operand o and the MACs: once every cycle."""
-    amount = mac_link_amount(o, factor, unroll_dim, unroll_level, rel, stride, exact, sizes, exact)
-    level = memory[mem_index[o, 0]]
-    n = instances(o, 1, factor, unroll_level)
-    ones = np.ones(N_DIMS, dtype=np.int64)
-    periods, distinct = visits(ones, q, rel[o])
-    if o != OUT:
-        bits = precision[o, 0]
-        return words(amount * bits, level[READ_G], level[READ_BW]) * level[READ_PJ] * n * periods
-    partial = periods > distinct or spatial_sums_above(
-        OUT, -1, factor, unroll_dim, unroll_level, rel
-    )
-    if psums:
-        wide_up = periods - distinct
-        final_up = distinct
-        read_back = periods - distinct
-    else:
-        wide_up = periods if partial else 0
-        final_up = 0 if partial else periods
-        read_back = wide_up
+    amount = mac_link_amount(a, o, factor, sizes)
+    level = a.memory[a.mem_index[o, 0]]
+    n = _instances(a, o, 1, factor)
+    periods, distinct = visits(np.ones(N_DIMS, dtype=np.int64), q, a.rel[o])
+    wide_up, final_up, wide_down = 0, 0, periods
+    if o == OUT:
+        wide_up, final_up, wide_down = moves_of_outputs(a, -1, periods, distinct, factor)
     energy = 0.0
     for final in range(2):
         count = final_up if final == 1 else wide_up
-        bits = precision[OUT, final]
+        bits = a.precision[OUT, final]
         energy += (
             words(amount * bits, level[WRITE_G], level[WRITE_BW]) * level[WRITE_PJ] * n * count
         )
-    bits = precision[OUT, 0]
-    energy += words(amount * bits, level[READ_G], level[READ_BW]) * level[READ_PJ] * n * read_back
+    bits = a.precision[o, 0]
+    energy += words(amount * bits, level[READ_G], level[READ_BW]) * level[READ_PJ] * n * wide_down
     return energy

@@ -9,7 +9,8 @@ import numpy as np
 from cost.kernel import evaluate_layer_tile
 from cost.layer_model import build_layer_model
 from cost.mapping import LayerTile, TemporalMapping, memory_operand
-from cost.mapping_search import best_mapping, lower_bounds, size_vector
+from cost.mapping_bounds import lower_bounds
+from cost.mapping_search import best_mapping, size_vector
 from cost.policy_result import MappedLayer, Mapper
 from cost.reference_mapper import mapped_layer
 from cost.rules import RuleSet

@@ -1,8 +1,9 @@
 """Costs of a layer-tile that no mapping and no placement can avoid, for many sizes at once.
 
 The floor of a layer-tile is its MACs, the traffic between MACs and innermost memories
-(fixed by the spatial unrolling) and its temporal cycles. Cheap, and enough to discard
-most tile sizes before any mapping is searched.
+(fixed by the spatial unrolling), its temporal cycles, and each tensor's single passage
+between its innermost memory and the nearest one that can hold it whole. Cheap, and
+enough to discard most tile sizes before any mapping is searched.
 """
 
 from __future__ import annotations
@@ -10,117 +11,183 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cost.boundary_tables import mac_link_energy
-from cost.lattice import N_DIMS, OX, OY, spatial_factors
-from cost.layer_model import LayerModel
-from cost.mapping_search import mac_port_loads
+from cost.boundary_tables import (
+    OUT,
+    READ_BW,
+    READ_PJ,
+    SIZE,
+    WRITE_BW,
+    WRITE_PJ,
+    boundary_amounts,
+    held_amount,
+    mac_link_energy,
+    unique_ratio,
+    visits,
+)
+from cost.lattice import FX, FY, N_DIMS, OX, OY, spatial_factors
+from cost.layer_model import RL, WL, LayerModel
+from cost.mapping_tables import tensor_bits
+from cost.stall_tables import mac_port_stalls
+from cost.tile_latency import link_transfers
+
+AS_PLACED, FROM_TOP, TO_TOP, FROM_AND_TO_TOP = range(4)
+"""Where a layer-tile's input and output rest: anywhere, or in the highest level (DRAM)."""
 
 
 @njit(cache=True)
-def _floor(
-    sizes,
-    widths,
-    heights,
-    unroll_dim,
-    unroll_factor,
-    unroll_level,
-    rel,
-    stride,
-    precision,
-    mem_index,
-    ports,
-    memory,
-    mac_pj,
-    exact,
-    psums,
-    n_ports,
-):
-    out = np.zeros((widths.shape[0], heights.shape[0], 2))
+def _passes_whole(a, o, taps):
+    """Whether every element of operand o's tensor passes each link at least once.
+
+    Not under the reference's rounding, nor where strides or dilation leave gaps: blocks
+    may then span less than the whole.
+    """
+    if not a.exact or a.precision[o, 0] == 0:
+        return False
+    tied = a.rel[o, OX] == 2 or a.rel[o, OY] == 2
+    dense = a.stride[2] == 1 and a.stride[3] == 1
+    return not tied or (dense and a.stride[0] <= taps[0] and a.stride[1] <= taps[1])
+
+
+@njit(cache=True)
+def _passage(a, o, bits, rest, instances, load):
+    """Add operand o's passage from level 0 to level `rest` to the port loads; returns pJ.
+
+    The first block is no load: it is at most what the lower level holds. Energy counts
+    below the highest level only; the way to and from DRAM is charged apart.
+    """
+    energy = 0.0
+    for m in range(rest):
+        high = a.memory[a.mem_index[o, m + 1]]
+        low = a.memory[a.mem_index[o, m]]
+        block = low[SIZE] * instances[a.mem_index[o, m]]
+        if o == OUT:
+            port, width = a.ports[o, m + 1, WL], high[WRITE_BW]
+            link_pj = low[READ_PJ] / low[READ_BW] + high[WRITE_PJ] / high[WRITE_BW]
+        else:
+            port, width = a.ports[o, m + 1, RL], high[READ_BW]
+            link_pj = high[READ_PJ] / high[READ_BW] + low[WRITE_PJ] / low[WRITE_BW]
+        load[port] += max(0.0, np.ceil(bits / width) - np.ceil(block / width))
+        if m + 1 < a.n_levels[o] - 1:
+            energy += bits * link_pj
+    return energy
+
+
+@njit(cache=True)
+def _single_waits(a, q, energy_factor, factor, sizes, waits):
+    """Add to `waits` [o, port] the stalls of innermost levels that hold one element each.
+
+    Such a level refills in a single cycle, between the runs of loops that its operand
+    ignores, and as often as there are other loops.
+    """
+    ports = np.zeros(8, dtype=np.int64)
+    busy = np.zeros(8)
+    free = np.zeros(8)
+    ones = np.ones(N_DIMS, dtype=np.int64)
+    inner = np.ones(N_DIMS, dtype=np.int64)
+    for o in range(3):
+        if not a.explicit or a.n_levels[o] < 2 or a.precision[o, 0] == 0:
+            continue
+        sums_wait = False
+        for d in range(N_DIMS):
+            inner[d] = q[d] if a.rel[o, d] == 0 else 1
+            if inner[d] > 1:
+                sums_wait = True
+        held = held_amount(a, o, 0, ones, energy_factor, sizes)
+        width = a.precision[o, 0 if o == OUT and sums_wait else 1]
+        if 2 * held * width <= a.memory[a.mem_index[o, 0], SIZE]:
+            continue
+        ratio = unique_ratio(a, o, 1, factor, sizes)
+        held, moved = boundary_amounts(a, o, 0, inner, factor, sizes, ratio)
+        periods, distinct = visits(inner, q, a.rel[o])
+        n, _ = link_transfers(
+            a, o, 0, held, moved, periods, distinct, False, 1, ports, busy, free, 0
+        )
+        for k in range(n):
+            waits[o, ports[k]] += max(0.0, busy[k] - free[k])
+
+
+@njit(cache=True)
+def _floor(a, sizes, widths, heights, usable, instances):
+    out = np.zeros((4, widths.shape[0], heights.shape[0], 2))
     tile = sizes.copy()
+    rest = np.zeros(3, dtype=np.int64)
     for i in range(widths.shape[0]):
         for j in range(heights.shape[0]):
             tile[OX] = widths[i]
             tile[OY] = heights[j]
             q, energy_factor, latency_factor = spatial_factors(
-                tile, unroll_dim, unroll_factor, exact
+                tile, a.unroll_dim, a.unroll_factor, a.exact
             )
-            energy = mac_pj
+            energy = a.mac_pj
             total = 1
             for d in range(N_DIMS):
                 energy *= tile[d]
                 total *= q[d]
             for o in range(3):
-                energy += mac_link_energy(
-                    o,
-                    q,
-                    energy_factor,
-                    tile,
-                    unroll_dim,
-                    unroll_level,
-                    rel,
-                    stride,
-                    precision,
-                    mem_index,
-                    memory,
-                    exact,
-                    psums,
-                )
-            loads = mac_port_loads(
-                q,
-                latency_factor,
-                tile,
-                unroll_dim,
-                unroll_level,
-                rel,
-                stride,
-                precision,
-                mem_index,
-                ports,
-                memory,
-                exact,
-                psums,
-                n_ports,
-            )
-            busiest = 0.0
-            for port in range(n_ports):
-                busiest = max(busiest, loads[port])
-            out[i, j, 0] = energy
-            out[i, j, 1] = total + max(0.0, busiest - total)
+                energy += mac_link_energy(a, o, q, energy_factor, tile)
+            loads, late = mac_port_stalls(a, q, latency_factor, tile)
+            waits = np.zeros((3, a.n_ports))
+            _single_waits(a, q, energy_factor, latency_factor, tile, waits)
+            bits = tensor_bits(a, tile)
+            taps = (tile[FX], tile[FY])
+            for variant in range(4):
+                for o in range(3):
+                    rest[o] = a.n_levels[o] - 1
+                    for m in range(a.n_levels[o] - 1, -1, -1):
+                        if usable[o, m] and bits[o] <= a.memory[a.mem_index[o, m], SIZE]:
+                            rest[o] = m
+                if variant in (FROM_TOP, FROM_AND_TO_TOP):
+                    rest[1] = a.n_levels[1] - 1
+                if variant in (TO_TOP, FROM_AND_TO_TOP):
+                    rest[OUT] = a.n_levels[OUT] - 1
+                load = loads.copy()
+                wait = late.copy()
+                passage_pj = 0.0
+                linked = False
+                for o in range(3):
+                    if o != OUT and rest[o] > 0 and a.precision[o, 0] > 0:
+                        linked = True
+                    if rest[o] > 0:
+                        wait += waits[o]
+                    if _passes_whole(a, o, taps):
+                        passage_pj += _passage(a, o, bits[o], rest[o], instances, load)
+                latency = total + max(0.0, load.max() - total, wait.max())
+                # Any input that comes down a link takes a cycle to load first, and the
+                # last outputs take one for each link on their way out.
+                latency += 1.0 if linked else 0.0
+                latency += float(rest[OUT]) if a.drain else 0.0
+                out[variant, i, j, 0] = energy + passage_pj
+                out[variant, i, j, 1] = latency
     return out
 
 
 def tile_floors(
-    model: LayerModel, sizes: np.ndarray, widths: np.ndarray, heights: np.ndarray
+    model: LayerModel,
+    sizes: np.ndarray,
+    widths: np.ndarray,
+    heights: np.ndarray,
+    usable: np.ndarray,
 ) -> np.ndarray:
-    """[tile, (pJ, cycles)] floors of tiles widths[t] x heights[t]."""
-    out = np.empty((len(widths), 2))
+    """[variant, tile, (pJ, cycles)] floors of tiles widths[t] x heights[t]."""
+    out = np.empty((4, len(widths), 2))
     order = np.argsort(widths, kind="stable")
     cuts = np.flatnonzero(np.diff(widths[order])) + 1
     for group in np.split(order, cuts):
-        out[group] = floor_costs(model, sizes, widths[group[:1]], heights[group])[0]
+        floors = floor_costs(model, sizes, widths[group[:1]], heights[group], usable)
+        out[:, group] = floors[:, 0]
     return out
 
 
 def floor_costs(
-    model: LayerModel, sizes: np.ndarray, widths: np.ndarray, heights: np.ndarray
+    model: LayerModel,
+    sizes: np.ndarray,
+    widths: np.ndarray,
+    heights: np.ndarray,
+    usable: np.ndarray,
 ) -> np.ndarray:
-    """[width, height, (pJ, cycles)] floors of the layer cut to widths x heights outputs."""
-    rules = model.rules
-    return _floor(
-        sizes,
-        widths,
-        heights,
-        model.unroll_dim,
-        model.unroll_factor,
-        model.unroll_level,
-        model.relevance,
-        model.stride,
-        model.precision_bits,
-        model.mem_index,
-        model.ports,
-        model.memory,
-        model.mac_pj,
-        rules.integer_unrolling,
-        rules.exact_partial_sums,
-        int(model.ports.max()) + 1,
-    )
+    """[variant, width, height, (pJ, cycles)] floors of the layer cut to widths x heights.
+
+    `usable` [o, m]: whether level m may hold a whole tensor of operand o. Variants say
+    where input and output rest: `AS_PLACED`, `FROM_TOP`, `TO_TOP`, `FROM_AND_TO_TOP`.
+    """
+    return np.asarray(_floor(model.arrays, sizes, widths, heights, usable, model.instances))

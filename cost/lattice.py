@@ -142,20 +142,6 @@ def burst_words(amount, bits, granule, width, other_width):
 
 
 @njit(cache=True)
-def level_extents(product, factor, unroll_dim, level_of_unroll, level, sizes, clip, out):
-    """Extents per dim of what lies below a boundary: loops `product`, unrolling to `level`."""
-    for d in range(N_DIMS):
-        out[d] = product[d]
-    for k in range(unroll_dim.shape[0]):
-        if level_of_unroll[k] <= level:
-            out[unroll_dim[k]] *= factor[k]
-    if clip:
-        for d in range(N_DIMS):
-            if out[d] > sizes[d]:
-                out[d] = sizes[d]
-
-
-@njit(cache=True)
 def spatial_product(factor, level_of_unroll, first_level):
     """Product of the unrolling factors that sit at `first_level` or above."""
     result = 1.0

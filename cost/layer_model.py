@@ -7,6 +7,8 @@ ports, relevance of loop dimensions, requested unrolling.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +21,31 @@ IRRELEVANT, RELEVANT, TIED = 0, 1, 2
 MAX_LEVELS = 6
 RL, WL, RH, WH = 0, 1, 2, 3
 """Directions of a level's traffic: read down, write from below, read up, write from above."""
+
+
+class LayerArrays(NamedTuple):
+    """What compiled code reads of a `LayerModel` and its rules; fields as there."""
+
+    unroll_dim: np.ndarray
+    unroll_factor: np.ndarray
+    unroll_level: np.ndarray
+    rel: np.ndarray
+    stride: np.ndarray
+    precision: np.ndarray
+    mem_index: np.ndarray
+    ports: np.ndarray
+    memory: np.ndarray
+    n_levels: np.ndarray
+    """[o]: levels in each operand's whole chain."""
+    mac_pj: float
+    n_ports: int
+    is_add: bool
+    exact: bool
+    """Integer unrolling factors, clipped to the layer, and true spans."""
+    psums: bool
+    explicit: bool
+    add_half: bool
+    drain: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,12 +76,36 @@ class LayerModel:
     """[o, m]: memory index or -1."""
     ports: np.ndarray
     """[o, m, direction]: port number or -1."""
-    port_serves: np.ndarray
-    """[o, m, direction]: True if the port also serves the other input operand."""
     memory: np.ndarray
     """[memory, 7]: size, read bw, write bw, read granule, write granule, read pJ, write pJ."""
     mac_pj: float
-    array_size: int
+    instances: np.ndarray
+    """[memory]"""
+
+    @cached_property
+    def arrays(self) -> LayerArrays:
+        """The model flattened for compiled code."""
+        rules = self.rules
+        return LayerArrays(
+            unroll_dim=self.unroll_dim,
+            unroll_factor=self.unroll_factor,
+            unroll_level=self.unroll_level,
+            rel=self.relevance,
+            stride=self.stride,
+            precision=self.precision_bits,
+            mem_index=self.mem_index,
+            ports=self.ports,
+            memory=self.memory,
+            n_levels=np.array([len(chain) for chain in self.chain], dtype=np.int64),
+            mac_pj=float(self.mac_pj),
+            n_ports=int(self.ports.max()) + 1,
+            is_add=self.operands[0] == "X",
+            exact=rules.integer_unrolling,
+            psums=rules.exact_partial_sums,
+            explicit=rules.explicit_double_buffering,
+            add_half=rules.accumulate_half_shared_loading,
+            drain=rules.charge_last_drain,
+        )
 
 
 def _relevance(index: TensorIndex) -> list[int]:
@@ -128,7 +179,6 @@ def build_layer_model(
         ],
         dtype=np.float64,
     )
-    serves = np.zeros((3, MAX_LEVELS, 4), dtype=np.bool_)
     return LayerModel(
         layer=layer,
         rules=rules,
@@ -144,8 +194,7 @@ def build_layer_model(
         unroll_level=level,
         mem_index=mem_index,
         ports=ports,
-        port_serves=serves,
         memory=memory,
         mac_pj=hardware.mac_pj,
-        array_size=hardware.total_macs,
+        instances=np.array([m.instances for m in hardware.memories], dtype=np.int64),
     )

@@ -18,7 +18,8 @@ from cost.boundary_tables import (
     WRITE_BW,
     boundary_amounts,
     mac_link_amount,
-    spatial_sums_above,
+    sums_cross,
+    unique_ratio,
     visits,
 )
 from cost.lattice import N_DIMS
@@ -119,28 +120,67 @@ def double_buffer_flags(bits, run_relevant, levels, mem_index, memory, is_add, f
 
 
 @njit(cache=True)
-def mapping_latency(
-    below,
-    run_irrelevant,
-    flags,
-    levels,
-    q,
-    factor,
-    sizes,
-    unroll_dim,
-    unroll_level,
-    rel,
-    stride,
-    precision,
-    mem_index,
-    ports,
-    memory,
-    exact,
-    psums,
-    add_half,
-    drain,
-):
-    """(stall, loading plus, with `drain`, offloading) cycles of a mapping.
+def link_transfers(a, o, m, held, moved, periods, distinct, partial, window, ports, busy, free, n):
+    """Append the transfers over the link between level m of operand o (-1: MACs) and m + 1.
+
+    `held` and `moved` elements cross it at a time, `partial`: as partial sums under the
+    reference's rules. From index `n` on: the port, its busy cycles beyond the first access,
+    and the cycles of the windows that they may take, `window` each. Returns the number of
+    transfers now and the cycles of the first block of an input.
+    """
+    high = a.memory[a.mem_index[o, m + 1]]
+    low = a.memory[a.mem_index[o, max(m, 0)]]
+    if o != OUT:
+        bits = a.precision[o, 0]
+        if bits == 0:
+            return n, 0.0
+        first = 0.0
+        for side in range(2 if m >= 0 else 1):
+            if side == 0:
+                ports[n] = a.ports[o, m + 1, RL]
+                real = math.ceil(moved * bits / high[READ_BW])
+            else:
+                ports[n] = a.ports[o, m, WH]
+                real = math.ceil(held * bits / low[WRITE_BW])
+            busy[n] = real * (periods - 1)
+            free[n] = float(window) * (periods - 1)
+            first = max(first, real)
+            n += 1
+        return n, first
+    for side in range(4):
+        upward = side < 2
+        below = side % 2 == 1
+        if below and m < 0:
+            continue
+        amount = held if below else moved
+        level = m if below else m + 1
+        direction = (RH if below else WL) if upward else (WH if below else RL)
+        reads = direction in (RL, RH)
+        width = (low if below else high)[READ_BW if reads else WRITE_BW]
+        wide = math.ceil(amount * a.precision[OUT, 0] / width)
+        final = math.ceil(amount * a.precision[OUT, 1] / width)
+        ports[n] = a.ports[OUT, level, direction]
+        if a.psums and upward:
+            skipped = wide if periods > distinct else final
+            busy[n] = wide * (periods - distinct) + final * distinct - skipped
+            free[n] = float(window) * (periods - 1)
+        elif a.psums:
+            if periods == distinct:
+                continue
+            busy[n] = wide * (periods - distinct)
+            free[n] = float(window) * (periods - distinct)
+        else:
+            if not upward and not partial:
+                continue
+            busy[n] = (wide if partial else final) * (periods - 1)
+            free[n] = float(window) * (periods - 1)
+        n += 1
+    return n, 0.0
+
+
+@njit(cache=True)
+def mapping_latency(a, below, run_irrelevant, flags, levels, q, factor, sizes):
+    """(stall, loading plus, under the rule for it, offloading) cycles of a mapping.
 
     `below` [o, m, d]: loop product below the boundary on top of level m (the top level:
     the full nest). `run_irrelevant` [o, m], `flags` [o, m]. `levels` [o]: levels kept.
@@ -148,118 +188,43 @@ def mapping_latency(
     total = 1
     for d in range(N_DIMS):
         total *= q[d]
-    port_id = np.full(MAX_TRANSFERS, -1, dtype=np.int64)
+    port = np.full(MAX_TRANSFERS, -1, dtype=np.int64)
     period = np.zeros(MAX_TRANSFERS, dtype=np.int64)
     allowed = np.zeros(MAX_TRANSFERS, dtype=np.int64)
     busy = np.zeros(MAX_TRANSFERS)
-    window_sum = np.zeros(MAX_TRANSFERS)
-    count = np.zeros(MAX_TRANSFERS, dtype=np.int64)
-    load_cycles = np.zeros((3, mem_index.shape[1], 4))
+    free = np.zeros(MAX_TRANSFERS)
+    first = np.zeros((3, a.mem_index.shape[1]))
     n = 0
+    drain = 0.0
     ones = np.ones(N_DIMS, dtype=np.int64)
     for o in range(3):
         for m in range(-1, levels[o] - 1):
-            # The link between level m (the MACs for -1) and level m + 1.
-            if m < 0:
-                product = ones
-                amount = mac_link_amount(
-                    o, factor, unroll_dim, unroll_level, rel, stride, exact, sizes, exact
-                )
-                held = 0.0
-                moved = amount
-                top_run = 1
-                flagged = False
-            else:
-                product = below[o, m]
-                held, moved = boundary_amounts(
-                    o,
-                    m,
-                    product,
-                    factor,
-                    unroll_dim,
-                    unroll_level,
-                    rel,
-                    stride,
-                    exact,
-                    sizes,
-                    exact,
-                )
-                top_run = run_irrelevant[o, m]
-                flagged = flags[o, m]
+            product = ones if m < 0 else below[o, m]
             cycles = 1
             for d in range(N_DIMS):
                 cycles *= product[d]
-            window = cycles if flagged else cycles // top_run
-            periods, distinct = visits(product, q, rel[o])
-            high = mem_index[o, m + 1]
-            if o != OUT:
-                bits = precision[o, 0]
-                if bits == 0:
-                    continue
-                for side in range(2):
-                    if side == 0:
-                        real = math.ceil(moved * bits / memory[high, READ_BW])
-                        port = ports[o, m + 1, RL]
-                        load_cycles[o, m + 1, RL] = real
-                    else:
-                        if m < 0:
-                            continue
-                        real = math.ceil(held * bits / memory[mem_index[o, m], WRITE_BW])
-                        port = ports[o, m, WH]
-                        load_cycles[o, m, WH] = real
-                    port_id[n] = port
-                    period[n] = cycles
-                    allowed[n] = window
-                    count[n] = periods
-                    busy[n] = real * (periods - 1)
-                    window_sum[n] = float(window) * (periods - 1)
-                    n += 1
-                continue
-            partial = periods > distinct or spatial_sums_above(
-                OUT, m, factor, unroll_dim, unroll_level, rel
+            window = cycles
+            if m >= 0 and not flags[o, m]:
+                window = cycles // run_irrelevant[o, m]
+            periods, distinct = visits(product, q, a.rel[o])
+            held = 0.0
+            if m < 0:
+                moved = mac_link_amount(a, o, factor, sizes)
+            else:
+                ratio = unique_ratio(a, o, m + 1, factor, sizes)
+                held, moved = boundary_amounts(a, o, m, product, factor, sizes, ratio)
+            partial = o == OUT and sums_cross(a, m, periods, distinct, factor)
+            before = n
+            n, cycles_of_first = link_transfers(
+                a, o, m, held, moved, periods, distinct, partial, window, port, busy, free, n
             )
-            for side in range(4):
-                upward = side < 2
-                if side == 0:
-                    amount, port, width = moved, ports[o, m + 1, WL], memory[high, WRITE_BW]
-                elif side == 2:
-                    amount, port, width = moved, ports[o, m + 1, RL], memory[high, READ_BW]
-                else:
-                    if m < 0:
-                        continue
-                    low = mem_index[o, m]
-                    amount = held
-                    if side == 1:
-                        port, width = ports[o, m, RH], memory[low, READ_BW]
-                    else:
-                        port, width = ports[o, m, WH], memory[low, WRITE_BW]
-                wide = math.ceil(amount * precision[OUT, 0] / width)
-                final = math.ceil(amount * precision[OUT, 1] / width)
-                if psums:
-                    if upward:
-                        moves = periods
-                        first = wide if periods > distinct else final
-                        work = wide * (periods - distinct) + final * distinct - first
-                        free = float(window) * (periods - 1)
-                    else:
-                        moves = periods - distinct
-                        if moves == 0:
-                            continue
-                        work = wide * moves
-                        free = float(window) * moves
-                else:
-                    if not upward and not partial:
-                        continue
-                    moves = periods
-                    work = (wide if partial else final) * (periods - 1)
-                    free = float(window) * (periods - 1)
-                port_id[n] = port
-                period[n] = cycles
-                allowed[n] = window
-                count[n] = moves
-                busy[n] = work
-                window_sum[n] = free
-                n += 1
+            if a.drain and o == OUT and m >= 0 and m == levels[OUT] - 2:
+                drain = drain_cycles(a, m, held, moved)
+            if m >= 0:
+                first[o, m] = cycles_of_first
+            for i in range(before, n):
+                period[i] = cycles
+                allowed[i] = window
 
     stall = 0.0
     done = np.zeros(MAX_TRANSFERS, dtype=np.bool_)
@@ -272,74 +237,64 @@ def mapping_latency(
             continue
         k = 0
         for j in range(i, n):
-            if port_id[j] == port_id[i]:
+            if port[j] == port[i]:
                 done[j] = True
                 p1[k] = period[j]
                 a1[k] = allowed[j]
                 b1[k] = busy[j]
-                w1[k] = window_sum[j]
+                w1[k] = free[j]
                 k += 1
         value = port_value(p1, a1, b1, w1, k, total)
         if value > stall:
             stall = value
 
-    loading = loading_cycles(load_cycles, levels, precision, ports, add_half)
-    if drain and levels[OUT] > 1:
-        m = levels[OUT] - 2
-        held, moved = boundary_amounts(
-            OUT,
-            m,
-            below[OUT, m],
-            factor,
-            unroll_dim,
-            unroll_level,
-            rel,
-            stride,
-            exact,
-            sizes,
-            exact,
-        )
-        loading += drain_cycles(m, held, moved, precision, mem_index, memory)
-    return stall, loading
+    return stall, loading_cycles(a, first, levels) + drain
 
 
 @njit(cache=True)
-def drain_cycles(m, held, moved, precision, mem_index, memory):
+def drain_cycles(a, m, held, moved):
     """Cycles in which the last outputs leave over the topmost link (m, m + 1) of O.
 
     One more cycle for each link below.
     """
-    bits = precision[OUT, 1]
-    out = math.ceil(held * bits / memory[mem_index[OUT, m], READ_BW])
-    into = math.ceil(moved * bits / memory[mem_index[OUT, m + 1], WRITE_BW])
+    bits = a.precision[OUT, 1]
+    out = math.ceil(held * bits / a.memory[a.mem_index[OUT, m], READ_BW])
+    into = math.ceil(moved * bits / a.memory[a.mem_index[OUT, m + 1], WRITE_BW])
     return max(out, into) + m
 
 
 @njit(cache=True)
-def loading_cycles(load_cycles, levels, precision, ports, add_half):
+def shared_ends(a, o, m, levels):
+    """How many ends of link m of input o the other input uses too, given kept levels."""
+    other = 1 - o
+    count = 0
+    for end in range(2):
+        port = a.ports[o, m, WH] if end == 0 else a.ports[o, m + 1, RL]
+        used = False
+        for k in range(levels[other]):
+            # The top level of the other operand is still wired from above.
+            if a.ports[other, k, RL] == port or a.ports[other, k, WH] == port:
+                used = True
+        if used:
+            count += 1
+    return count
+
+
+@njit(cache=True)
+def loading_cycles(a, first, levels):
     """Cycles before the first MAC: the first block of each input down its chain."""
     sums = np.zeros((2, 3))
     for o in range(2):
-        if precision[o, 0] == 0:
+        if a.precision[o, 0] == 0:
             continue
-        other = 1 - o
         for m in range(levels[o] - 1):
-            cycles = max(load_cycles[o, m, WH], load_cycles[o, m + 1, RL])
-            shared_ends = 0
-            for end in range(2):
-                port = ports[o, m, WH] if end == 0 else ports[o, m + 1, RL]
-                used = False
-                for k in range(levels[other]):
-                    # The top level of the other operand is still wired from above.
-                    if ports[other, k, RL] == port or ports[other, k, WH] == port:
-                        used = True
-                if used:
-                    shared_ends += 1
-            if shared_ends == 2:
+            cycles = first[o, m]
+            ends = shared_ends(a, o, m, levels)
+            if ends == 2:
                 sums[o, 0] += cycles
-            elif shared_ends == 0:
+            elif ends == 0:
                 sums[o, 2] += cycles
-            elif add_half:
+            elif a.add_half:
                 sums[o, 1] += cycles
             else:
                 sums[o, 1] = cycles

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from cost.mapping_search import MappingPoint, best_mapping, pareto_set
-from cost.phase_tables import kind_bounds, kind_through
+from cost.capacity_bound import capacity_prices, priced
+from cost.kind_paths import cheapest, kind_through, weigh_table
+from cost.mapping_search import Aim, MappingPoint, best_mapping, pareto_set
 from cost.stack_tiles import StackTiling
 from problems.workload import Operand
-from solver.stack_tables import KindTables, StackOption, StackTables
+from solver.stack_tables import (
+    PRICE_ROUNDS,
+    KindTables,
+    StackOption,
+    StackTables,
+    main_kind,
+)
 
+FIRST_FRONT, WIDENING = 1e-3, 8.0
+"""How far beyond the best mapping others are looked for first, and the growth after."""
 MARGIN = 1e-9
 """Relative slack added before an entry is dropped: float sums in another order differ."""
 
@@ -88,11 +98,12 @@ class _Tile:
 class ChoiceBuilder:
     """Builds `OptionChoices`, remembering the Pareto sets of layer-tiles."""
 
-    def __init__(self, tables: StackTables) -> None:
+    def __init__(self, tables: StackTables, pause: Callable[[], object] | None = None) -> None:
         self.tables = tables
+        self.pause = pause
         self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
-        self._floors: dict[tuple[StackOption, tuple[float, float]], float] = {}
         self._fresh: set[tuple[object, ...]] = set()
+        self._costs_known: dict[tuple[object, ...], dict[tuple[int, int, int], float]] = {}
         self._best: dict[tuple[object, ...], tuple[MappingPoint, ...]] = {}
         self._fronts: dict[tuple[object, ...], tuple[float, tuple[MappingPoint, ...]]] = {}
 
@@ -103,15 +114,95 @@ class ChoiceBuilder:
             self._options[option] = (tiling, self.tables.kind_tables(option, tiling))
         return self._options[option]
 
+    def _costs(
+        self, option: StackOption, weights: tuple[float, float]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weighted cost tables (f, g) per kind: true where a mapping is known, else bounds.
+
+        The commonest kind carries the weights' arrival, shared out over its tiles.
+        """
+        tiling, kinds = self._kinds(option)
+        main = main_kind(tiling)
+        out = []
+        for k, kind in enumerate(kinds):
+            cost_f = weigh_table(kind.f, *weights)
+            for e, size in enumerate(kind.kind.sizes):
+                known = self._costs_known.get((option.first + e, size, weights))
+                for memories, cost in known.items() if known else ():
+                    if (
+                        memories[0] in kind.weights[e]
+                        and memories[1] in kind.inputs
+                        and memories[2] in kind.outputs
+                    ):
+                        at = (e, *self._entry(kind, e, memories))
+                        if np.isfinite(cost_f[at]):
+                            cost_f[at] = max(cost_f[at], cost)
+            if k == main:
+                cost_f += weigh_table(self.tables.with_arrival(option, kind), *weights)
+                cost_f -= np.where(np.isinf(cost_f), 0.0, weigh_table(kind.f, *weights))
+            out.append((cost_f, weigh_table(kind.g, *weights)))
+        return out
+
+    def _entry(
+        self, kind: KindTables, e: int, memories: tuple[int, int, int]
+    ) -> tuple[int, int, int]:
+        """Index of (W, I, O) memories on the axes of f."""
+        return (
+            kind.weights[e].index(memories[0]),
+            kind.inputs.index(memories[1]),
+            kind.outputs.index(memories[2]),
+        )
+
+    def sharpen(self, option: StackOption, weights: tuple[float, float], enough: float) -> float:
+        """Weighted lower bound of `option`, its likeliest mappings searched until it stands.
+
+        The cheapest path of every kind of tile is taken, its mappings are searched, and so
+        on until a path of known mappings is the cheapest, or the bound reaches `enough`.
+        """
+        tiling, kinds = self._kinds(option)
+        while True:
+            if self.pause is not None:
+                self.pause()
+            floor, picks = self._floor(option, weights)
+            if floor >= enough or not np.isfinite(floor):
+                return floor
+            fresh = False
+            for kind, pick in zip(kinds, picks, strict=True):
+                for e, (w, i, o) in enumerate(pick.tolist()):
+                    memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
+                    size = kind.kind.sizes[e]
+                    if (option.first + e, size, memories, weights) not in self._best:
+                        energy, cycles = kind.f[e, w, i, o].tolist()
+                        bound = weights[0] * energy + weights[1] * cycles
+                        self._search_best(option.first + e, size, memories, weights, bound)
+                        fresh = True
+            if not fresh:
+                return floor
+
     def floor(self, option: StackOption, weights: tuple[float, float]) -> float:
-        """Weighted lower bound of `option`."""
-        key = (option, weights)
-        if key not in self._floors:
-            _, kinds = self._kinds(option)
-            self._floors[key] = float(
-                self.tables.kinds_bounds(option, kinds, np.array([weights]))[0]
-            )
-        return self._floors[key]
+        """Weighted lower bound of `option` by all that is known."""
+        return self._floor(option, weights)[0]
+
+    def _floor(
+        self, option: StackOption, weights: tuple[float, float]
+    ) -> tuple[float, list[np.ndarray]]:
+        """Weighted lower bound of `option` and the entries that attain it per kind."""
+        tiling, kinds = self._kinds(option)
+        main = main_kind(tiling)
+        total, picks = 0.0, []
+        for k, (kind, (cost_f, cost_g)) in enumerate(
+            zip(kinds, self._costs(option, weights), strict=True)
+        ):
+            if k == main and self.tables.rules.joint_capacity:
+                occupancy = self.tables.occupancy(option, tiling, kind)
+                value, _, pick = capacity_prices(cost_f, cost_g, occupancy, PRICE_ROUNDS)
+            else:
+                pick = np.zeros((len(kind.weights), 3), dtype=np.int64)
+                inner = np.zeros((len(kind.weights), 5), dtype=np.int64)
+                value = cheapest(cost_f, cost_g, pick, inner)
+            total += kind.kind.count * float(value)
+            picks.append(pick)
+        return total, picks
 
     def build(
         self, option: StackOption, weights: tuple[float, float], reach: float
@@ -120,20 +211,26 @@ class ChoiceBuilder:
         tables = self.tables
         self._fresh.clear()
         tiling, kinds = self._kinds(option)
-        busiest = max(range(len(kinds)), key=lambda i: kinds[i].kind.count)
+        main = main_kind(tiling)
         floor = 0.0
         reduced = []
-        for k, kind in enumerate(kinds):
-            f = tables.with_arrival(option, kind) if k == busiest else kind.f
-            least = float(kind_bounds(f, kind.g, np.array([weights]))[0])
+        for k, (kind, (cost_f, cost_g)) in enumerate(
+            zip(kinds, self._costs(option, weights), strict=True)
+        ):
+            fixed = 0.0
+            if k == main and tables.rules.joint_capacity:
+                # Under prices for the shared memories fewer entries come close.
+                occupancy = tables.occupancy(option, tiling, kind)
+                _, price, _ = capacity_prices(cost_f, cost_g, occupancy, PRICE_ROUNDS)
+                cost_f, cost_g, fixed = priced(cost_f, cost_g, price, occupancy)
+            through_f, through_g = kind_through(cost_f, cost_g)
+            least = float(through_f[0].min()) - fixed
             floor += kind.kind.count * least
-            reduced.append((f, least))
-        # Slack counts from this floor, which ignores shared memories as the entries do.
+            reduced.append((through_f - fixed, through_g - fixed, least))
         slack = reach - floor
         phase_choices: list[PhaseChoice] = []
         layer_entries = []
-        for k, (kind, (f, least)) in enumerate(zip(kinds, reduced, strict=True)):
-            through_f, through_g = kind_through(f, kind.g, *weights)
+        for k, (kind, (through_f, through_g, least)) in enumerate(zip(kinds, reduced, strict=True)):
             limit = least + (slack + MARGIN * floor) / kind.kind.count
             for e, p, i, a, b, c in np.argwhere(through_g <= limit).tolist():
                 energy, cycles = kind.g[e, p, i, a, b, c].tolist()
@@ -152,12 +249,10 @@ class ChoiceBuilder:
                 )
             for e, w, i, o in np.argwhere(through_f <= limit).tolist():
                 memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
-                bound = weights[0] * kind.f[e, w, i, o, 0] + weights[1] * kind.f[e, w, i, o, 1]
-                spare = limit - through_f[e, w, i, o]
-                layer_entries.append((k, e, memories, bound, spare))
+                layer_entries.append((k, e, memories, limit - through_f[e, w, i, o]))
         others = self._most_held(option, tiling, phase_choices, layer_entries)
         layer_choices = []
-        for k, e, memories, _, spare in layer_entries:
+        for k, e, memories, spare in layer_entries:
             tile = _Tile(
                 kind=k,
                 layer=e,
@@ -184,7 +279,7 @@ class ChoiceBuilder:
         option: StackOption,
         tiling: StackTiling,
         phases: list[PhaseChoice],
-        entries: list[tuple[int, int, tuple[int, int, int], float, float]],
+        entries: list[tuple[int, int, tuple[int, int, int], float]],
     ) -> np.ndarray:
         """Bits per memory that caches, weights and whole maps may take beside a layer-tile."""
         held = np.zeros(len(self.tables.domains.sizes_bits))
@@ -197,7 +292,7 @@ class ChoiceBuilder:
         for e, memory in v_places:
             held[memory] += tiling.v_cache_bits[e]
         layers = self.tables.problem.workload.layers
-        for e, memory in {(e, memories[0]) for _, e, memories, _, _ in entries}:
+        for e, memory in {(e, memories[0]) for _, e, memories, _ in entries}:
             held[memory] += layers[option.first + e].weight_volume_bits
         for layer, memory in ((option.first - 1, option.source), (option.last, option.target)):
             if memory != self.tables.domains.dram:
@@ -210,9 +305,7 @@ class ChoiceBuilder:
         self, kind: KindTables, e: int, memories: tuple[int, int, int]
     ) -> tuple[float, float]:
         """(pJ, cycles) lower bound of a layer-tile with its tensors in `memories`."""
-        w = kind.weights[e].index(memories[0])
-        i, o = kind.inputs.index(memories[1]), kind.outputs.index(memories[2])
-        energy, cycles = kind.f[e, w, i, o].tolist()
+        energy, cycles = kind.f[(e, *self._entry(kind, e, memories))].tolist()
         return energy, cycles
 
     def _tensor_bits(
@@ -247,31 +340,57 @@ class ChoiceBuilder:
         self._fresh.add(key)
         if key not in self._best:
             bound = weights[0] * choice.energy_pj + weights[1] * choice.latency_cycles
-            best = best_mapping(model, sizes, levels, weights, bound, choice.energy_pj)
-            self._best[key] = () if best is None else (best,)
-            if best is not None and self.tables.rules.joint_capacity and weights[0] > 0:
-                # Among mappings of equal cost those that hold least matter.
-                self._best[key] = pareto_set(
-                    model,
-                    sizes,
-                    levels,
-                    weigh_memory=self._weighed(levels),
-                    weights=weights,
-                    weighted_cutoff=_weigh(weights, best) * (1 + 1e-12),
-                    weighted_only=True,
-                ) or (best,)
+            self._search_best(index, size, memories, weights, bound)
             return
-        # The best is known but holds too much for what else lives there: find the others.
+        # The best is known but holds too much for what else lives there: find others, the
+        # cheap ones first, for with little to lose on a tile there are very many.
+        cutoff *= 1 + MARGIN
+        least = _weigh(weights, self._best[key][0])
+        reached = self._fronts[key][0] if key in self._fronts else least
+        goal = least + max(FIRST_FRONT * least, WIDENING * (reached - least))
+        if goal > cutoff / (1 + FIRST_FRONT):
+            goal = cutoff
         front = pareto_set(
             model,
             sizes,
             levels,
-            weigh_memory=self._weighed(levels),
-            weights=weights,
-            weighted_cutoff=cutoff * (1 + MARGIN),
-            weighted_only=True,
+            Aim(
+                weights=weights,
+                weighted_cutoff=goal,
+                weighted_only=True,
+                weigh_memory=self._weighed(levels),
+            ),
+            pause=self.pause,
         )
-        self._fronts[key] = (cutoff, front)
+        self._fronts[key] = (goal, front)
+
+    def _search_best(
+        self,
+        index: int,
+        size: tuple[int, int],
+        memories: tuple[int, int, int],
+        weights: tuple[float, float],
+        bound: float,
+    ) -> None:
+        """Search the best mapping of a layer-tile of layer number `index`."""
+        model = self.tables.models[index]
+        sizes = self.tables.tile_sizes(index, *size)
+        levels = self._levels(memories)
+        key = (index, size, memories, weights)
+        best = best_mapping(model, sizes, levels, weights, bound, self.pause)
+        found = () if best is None else (best,)
+        if best is not None and self.tables.rules.joint_capacity and weights[0] > 0:
+            # Among mappings of equal cost those that hold least matter.
+            aim = Aim(
+                weights=weights,
+                weighted_cutoff=_weigh(weights, best) * (1 + 1e-12),
+                weighted_only=True,
+                weigh_memory=self._weighed(levels),
+            )
+            found = pareto_set(model, sizes, levels, aim, pause=self.pause) or found
+        self._best[key] = found
+        costs = self._costs_known.setdefault((index, size, weights), {})
+        costs[memories] = np.inf if best is None else _weigh(weights, best)
 
     def _weighed(self, levels: tuple[int, int, int]) -> np.ndarray:
         """[memory]: whether holding less there makes a mapping worth keeping."""
@@ -293,8 +412,6 @@ class ChoiceBuilder:
         may run short beside it, those that hold less.
         """
         weights, memories = tile.weights, tile.memories
-        floor = weights[0] * tile.floor[0] + weights[1] * tile.floor[1]
-        cutoff = floor + tile.spare
         key = (tile.index, tile.size, memories, weights)
         n_memories = len(self.tables.domains.sizes_bits)
         least = tuple(tile.tensors.get(m, 0) for m in range(n_memories))
@@ -320,8 +437,10 @@ class ChoiceBuilder:
         if key not in self._best:
             return [choice(*tile.floor, least, None)]
         best = self._best[key]
-        if not best or _weigh(weights, best[0]) > cutoff * (1 + MARGIN):
+        if not best:
             return []
+        # The spare cost counts from the best mapping, once that is known.
+        cutoff = _weigh(weights, best[0]) + tile.spare
         room = self.tables.domains.sizes_bits
         shared = self._shared(self._levels(memories)) - {self.tables.domains.dram}
         if not self.tables.rules.joint_capacity:
@@ -331,14 +450,14 @@ class ChoiceBuilder:
                 return [known(point)]
             if all(point.held_bits[m] <= least[m] for m in shared):
                 return [known(point)]
-        front = self._fronts.get(key)
-        if front is None or front[0] < cutoff * (1 - MARGIN):
+        reached, points = self._fronts.get(key, (_weigh(weights, best[0]), best))
+        kept = [known(p) for p in points if _weigh(weights, p) <= cutoff * (1 + MARGIN)]
+        if reached < cutoff * (1 - MARGIN):
+            # What costs more than was looked at may hold less: a bound stands for it.
             first = best[0]
-            return [
-                *(known(p) for p in best),
-                choice(first.energy_pj, first.latency_cycles, least, None),
-            ]
-        return [known(p) for p in front[1] if _weigh(weights, p) <= cutoff * (1 + MARGIN)]
+            scale = reached / _weigh(weights, first)
+            kept.append(choice(first.energy_pj * scale, first.latency_cycles * scale, least, None))
+        return kept
 
     def _shared(self, levels: tuple[int, ...]) -> set[int]:
         """Shared on-chip memories in which a mapping decides how much it holds."""

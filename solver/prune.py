@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cost.axis_tiles import axis_kinds, axis_layers
-from cost.floor_tables import tile_floors
-from cost.layer_model import MAX_LEVELS
-from cost.mapping_search import least_bounds
+from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, tile_floors
+from cost.mapping_bounds import least_bounds
 from cost.overlap import OverlapMode
-from problems.workload import Operand
 from solver.objective import Objective
-from solver.screen import ScreenedRange
+from solver.screen import ScreenedRange, input_copy_cycles
 from solver.stack_tables import StackOption, StackTables
 
 Ways = dict[tuple[int, int], float]
@@ -166,7 +164,7 @@ def make_pool(tables: StackTables, screened: tuple[ScreenedRange, ...]) -> Pool:
             PoolRange(
                 screened=s,
                 energy=energy,
-                latency=s.latencies().copy(),
+                latency=s.latency.copy(),
                 alive=np.ones(energy.shape, dtype=np.bool_),
                 refined=np.zeros(energy.shape, dtype=np.bool_),
             )
@@ -192,76 +190,87 @@ def _refine_layer(pool: Pool, layer: int) -> None:
     """Replace the floors of one layer in every alive option by its least bounds."""
     tables = pool.tables
     layers = tables.problem.workload.layers
-    spans = tables.rules.true_spans
-    wanted: dict[bool, set[tuple[int, int]]] = {False: set(), True: set()}
+    spans, dram = tables.rules.true_spans, tables.domains.dram
+    wanted: dict[int, set[tuple[int, int]]] = {}
     terms = []
     for r in pool.ranges:
         spec = r.screened.range
         if not spec.first <= layer <= spec.last:
             continue
         chains = tuple(axis_layers(layers[spec.first : spec.last + 1], axis) for axis in "xy")
-        last = layer == spec.last and spec.targets == (tables.domains.dram,)
         e = layer - spec.first
-        kinds_x: dict[tuple[int, bool], list[tuple[int, int]]] = {}
-        kinds_y: dict[tuple[int, bool], list[tuple[int, int]]] = {}
-        for m, w, h in np.argwhere(r.alive.any(axis=(3, 4))).tolist():
+        kinds: dict[tuple[str, int, bool], list[tuple[int, int, int]]] = {}
+        for index in map(tuple, np.argwhere(r.alive).tolist()):
+            m, w, h, s, t = index
             mode = spec.modes[m]
-            key_x = (w, mode is not OverlapMode.FULLY_RECOMPUTE)
-            key_y = (h, mode is OverlapMode.FULLY_CACHED)
-            if key_x not in kinds_x:
-                kinds_x[key_x] = [
-                    (k.count, k.outputs[e])
-                    for k in axis_kinds(chains[0], spec.widths[w], key_x[1], spans)
-                ]
-            if key_y not in kinds_y:
-                kinds_y[key_y] = [
-                    (k.count, k.outputs[e])
-                    for k in axis_kinds(chains[1], spec.heights[h], key_y[1], spans)
-                ]
-            columns, rows = kinds_x[key_x], kinds_y[key_y]
-            wanted[last].update((x, y) for _, x in columns for _, y in rows)
-            terms.append((r, (m, w, h), columns, rows, last))
-    gains: dict[tuple[bool, int, int], tuple[float, float]] = {}
-    for last, sizes in wanted.items():
-        if not sizes:
-            continue
-        ordered = np.array(sorted(sizes))
-        model, whole = tables.models[layer], tables.tile_sizes(layer, 1, 1)
-        least = least_bounds(
-            model, whole, ordered[:, 0], ordered[:, 1], usable_levels(tables, layer), to_top=last
-        )
-        floors = tile_floors(model, whole, ordered[:, 0], ordered[:, 1])
-        for (x, y), more in zip(ordered.tolist(), (least - floors).tolist(), strict=True):
-            gains[last, x, y] = (max(0.0, more[0]), max(0.0, more[1]))
-    for r, index, columns, rows, last in terms:
+            key_x = ("x", spec.widths[w], mode is not OverlapMode.FULLY_RECOMPUTE)
+            key_y = ("y", spec.heights[h], mode is OverlapMode.FULLY_CACHED)
+            for chain, key in zip(chains, (key_x, key_y), strict=True):
+                if key not in kinds:
+                    kinds[key] = [
+                        (k.count, k.outputs[e], k.fresh[0])
+                        for k in axis_kinds(chain, key[1], key[2], spans)
+                    ]
+            columns, rows = kinds[key_x], kinds[key_y]
+            last = layer == spec.last and spec.targets[t] == dram
+            first = layer == spec.first and spec.sources[s] == dram
+            placed = TO_TOP if last else AS_PLACED
+            variants = [placed]
+            if first:
+                variants.append(FROM_AND_TO_TOP if last else FROM_TOP)
+            for variant in variants:
+                wanted.setdefault(variant, set()).update(
+                    (x, y) for _, x, _ in columns for _, y, _ in rows
+                )
+            terms.append((r, index, columns, rows, variants))
+    bounds = {variant: _both_bounds(tables, layer, variant, wanted[variant]) for variant in wanted}
+    for r, index, columns, rows, variants in terms:
         energy = latency = 0.0
-        for nx, x in columns:
-            for ny, y in rows:
-                more_pj, more_cycles = gains[last, x, y]
-                energy += nx * ny * more_pj
-                latency += nx * ny * more_cycles
+        for nx, x, fx in columns:
+            for ny, y, fy in rows:
+                floor, least = bounds[variants[0]][x, y]
+                energy += nx * ny * max(0.0, least[0] - floor[0])
+                old, new = floor[1], least[1]
+                if len(variants) > 1:
+                    copy = float(input_copy_cycles(tables, layer, np.float64(fx * fy)))
+                    in_place = bounds[variants[1]][x, y]
+                    old = min(old + copy, in_place[0][1])
+                    new = min(new + copy, in_place[1][1])
+                latency += nx * ny * max(0.0, new - old)
         # What the floors already hold of the way to and from DRAM must not count twice.
-        spec = r.screened.range
-        if layer == spec.last:
+        if layer == r.screened.range.last:
             energy = max(0.0, energy - float(r.screened.target_pj.max()))
-        if layer == spec.first:
-            energy = max(0.0, energy - float(r.screened.boundary_pj[index].max()))
+        if layer == r.screened.range.first:
+            energy = max(0.0, energy - float(r.screened.boundary_pj[index[:3]].max()))
         r.energy[index] += energy
         r.latency[index] += latency
 
 
-def usable_levels(tables: StackTables, layer: int) -> np.ndarray:
-    """[operand, level]: whether a tensor of a tile may rest at that level."""
-    usable = np.zeros((3, MAX_LEVELS), dtype=np.bool_)
-    hardware = tables.problem.hardware
-    lone_weights = not tables.problem.workload.layers[layer].has_weights
-    for o, (name, chain) in enumerate(
-        zip(tables.models[layer].operands, tables.models[layer].chain, strict=True)
-    ):
-        for m, i in enumerate(chain):
-            free = lone_weights and name == Operand.W.value
-            usable[o, m] = hardware.memories[i].instances == 1 or free
-    return usable
+Bound = tuple[float, float]
+
+
+def _both_bounds(
+    tables: StackTables, layer: int, variant: int, sizes: set[tuple[int, int]]
+) -> dict[tuple[int, int], tuple[Bound, Bound]]:
+    """(floor, least bound) of tiles of one layer, each (pJ, cycles), by (width, height)."""
+    ordered = np.array(sorted(sizes))
+    model, whole = tables.models[layer], tables.tile_sizes(layer, 1, 1)
+    usable = tables.usable_levels(layer)
+    widths, heights = ordered[:, 0], ordered[:, 1]
+    floors = tile_floors(model, whole, widths, heights, usable)[variant].tolist()
+    least = least_bounds(
+        model,
+        whole,
+        widths,
+        heights,
+        usable,
+        from_top=variant in (FROM_TOP, FROM_AND_TO_TOP),
+        to_top=variant in (TO_TOP, FROM_AND_TO_TOP),
+    ).tolist()
+    return {
+        (x, y): ((floor[0], floor[1]), (bound[0], bound[1]))
+        for (x, y), floor, bound in zip(ordered.tolist(), floors, least, strict=True)
+    }
 
 
 def refine_by_option(pool: Pool, limit: int | None = None) -> None:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cost.axis_tiles import AxisKind, axis_kinds, axis_layers
-from cost.floor_tables import floor_costs
+from cost.floor_tables import (
+    AS_PLACED,
+    FROM_AND_TO_TOP,
+    FROM_TOP,
+    TO_TOP,
+    floor_costs,
+)
 from cost.overlap import OverlapMode
 from problems.hardware import Hardware
 from problems.workload import Operand
@@ -17,19 +23,16 @@ from solver.stack_tables import StackOption, StackTables
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScreenedRange:
-    """Floors of a stack range: arrays [width, height] per mode, pJ and cycles.
-
-    `energy` and `latency` are indexed [mode, width, height]; source and target memories
-    only add to them (`source_pj`, `target_pj` per choice).
-    """
+    """Floors of a stack range, pJ and cycles, [mode, width, height, source, target]."""
 
     range: StackRange
     energy: np.ndarray
+    """Without the ways in and out of DRAM."""
     latency: np.ndarray
     boundary_pj: np.ndarray
     """[mode, width, height, source]: pJ of the stack input's way in."""
     target_pj: np.ndarray
-    """[target]"""
+    """[target]: pJ of the stack output's way out."""
 
     def option(self, index: tuple[int, ...]) -> StackOption:
         """The stack option at (mode, width, height, source, target)."""
@@ -40,17 +43,8 @@ class ScreenedRange:
         )
 
     def energies(self) -> np.ndarray:
-        """pJ floors [mode, width, height, source, target]."""
-        return (
-            self.energy[..., None, None]
-            + self.boundary_pj[..., None]
-            + self.target_pj[None, None, None, None, :]
-        )
-
-    def latencies(self) -> np.ndarray:
-        """Cycle floors, same axes."""
-        shape = (*self.latency.shape, len(self.range.sources), len(self.range.targets))
-        return np.broadcast_to(self.latency[..., None, None], shape)
+        """pJ floors with the ways in and out."""
+        return self.energy + self.boundary_pj[..., None] + self.target_pj
 
 
 def _axis_arrays(
@@ -82,6 +76,33 @@ def _link_pj_per_bit(hardware: Hardware, operand: Operand, inward: bool) -> floa
     return below.read_pj / below.read_bits_per_cycle + dram.write_pj / dram.write_bits_per_cycle
 
 
+def input_copy_cycles(tables: StackTables, layer: int, elements: np.ndarray) -> np.ndarray:
+    """Cycles that copying so many fresh input elements of `layer` out of DRAM takes at least.
+
+    Only the first hop, from DRAM into the memory below; zero where there is none.
+    """
+    problem = tables.problem
+    chain = problem.hardware.chains[Operand.I]
+    if len(chain) == 1:
+        return np.zeros_like(elements, dtype=np.float64)
+    dram, below = problem.hardware.memories[chain[-1]], problem.hardware.memories[chain[-2]]
+    into = below.write_bits_per_cycle
+    if below.shared_read_write_port:
+        into = max(into, below.read_bits_per_cycle)
+    width = min(dram.read_bits_per_cycle, into)
+    return np.ceil(elements * input_bits(tables, layer) / width)
+
+
+def input_bits(tables: StackTables, layer: int) -> int:
+    """Bits per element column (all channels) of what arrives from before `layer`."""
+    workload = tables.problem.workload
+    first = workload.layers[layer]
+    producer = workload.by_name.get(first.sources[0])
+    bits = producer.precision.output_bits if producer else workload.input_bits
+    # A layer that reads DRAM in place moves its own data width.
+    return first.sizes[first.input_channel_dim] * min(bits, first.precision.input_bits)
+
+
 def screen_ranges(tables: StackTables, ranges: tuple[StackRange, ...]) -> tuple[ScreenedRange, ...]:
     """Floors of every option of every range."""
     problem, rules = tables.problem, tables.rules
@@ -102,8 +123,13 @@ def screen_ranges(tables: StackTables, ranges: tuple[StackRange, ...]) -> tuple[
     lookups = []
     for i, (widths, heights) in enumerate(needed):
         w, h = np.array(sorted(widths | {1})), np.array(sorted(heights | {1}))
-        lookups.append((w, h, floor_costs(tables.models[i], tables.tile_sizes(i, 1, 1), w, h)))
+        lookups.append((w, h, _floors(tables, i, w, h)))
     return tuple(_screen(tables, r, arrays, lookups) for r in ranges)
+
+
+def _floors(tables: StackTables, layer: int, w: np.ndarray, h: np.ndarray) -> np.ndarray:
+    whole = tables.tile_sizes(layer, 1, 1)
+    return floor_costs(tables.models[layer], whole, w, h, tables.usable_levels(layer))
 
 
 def _screen(
@@ -112,11 +138,11 @@ def _screen(
     arrays: dict[tuple[int, int, str, bool], tuple[np.ndarray, np.ndarray, np.ndarray]],
     lookups: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
 ) -> ScreenedRange:
-    problem = tables.problem
-    workload, hardware = problem.workload, problem.hardware
+    workload, hardware = tables.problem.workload, tables.problem.hardware
     dram = tables.domains.dram
     shape = (len(r.modes), len(r.widths), len(r.heights))
-    totals = np.zeros((*shape, 2))
+    energy = np.zeros((*shape, len(r.sources), len(r.targets)))
+    latency = np.zeros_like(energy)
     fresh_elements = np.zeros(shape)
     for m, mode in enumerate(r.modes):
         h_cached = mode is not OverlapMode.FULLY_RECOMPUTE
@@ -124,24 +150,26 @@ def _screen(
         cy, sy, fy = arrays[r.first, r.last, "y", mode is OverlapMode.FULLY_CACHED]
         columns, rows = (cx * fx).sum(axis=1), (cy * fy).sum(axis=1)
         fresh_elements[m] = columns[:, None] * rows[None, :]
-        for e in range(r.last - r.first + 1):
-            widths, heights, floors = lookups[r.first + e]
-            ix = np.searchsorted(widths, sx[:, :, e])
-            iy = np.searchsorted(heights, sy[:, :, e])
-            for a in range(4):
-                if not cx[:, a].any():
-                    continue
-                for b in range(4):
-                    if not cy[:, b].any():
-                        continue
-                    count = cx[:, a][:, None] * cy[:, b][None, :]
-                    totals[m] += count[..., None] * floors[ix[:, a][:, None], iy[:, b][None, :]]
-    first = workload.layers[r.first]
-    producer = workload.by_name.get(first.sources[0])
-    bits = producer.precision.output_bits if producer else workload.input_bits
-    # A layer that reads DRAM in place moves its own data width.
-    bits = min(bits, first.precision.input_bits)
-    fresh_bits = fresh_elements * first.sizes[first.input_channel_dim] * bits
+        for a, b in np.ndindex(4, 4):
+            if not (cx[:, a].any() and cy[:, b].any()):
+                continue
+            count = cx[:, a][:, None] * cy[:, b][None, :]
+            fresh = fx[:, a][:, None] * fy[:, b][None, :]
+            for e in range(r.last - r.first + 1):
+                widths, heights, floors = lookups[r.first + e]
+                ix = np.searchsorted(widths, sx[:, a, e])[:, None]
+                iy = np.searchsorted(heights, sy[:, b, e])[None, :]
+                for s, t in np.ndindex(len(r.sources), len(r.targets)):
+                    to_top = e == r.last - r.first and r.targets[t] == dram
+                    pj, cycles = np.moveaxis(floors[TO_TOP if to_top else AS_PLACED, ix, iy], -1, 0)
+                    if e == 0 and r.sources[s] == dram:
+                        # Either the tile is copied in first, or the layer reads DRAM in place.
+                        in_place = floors[FROM_AND_TO_TOP if to_top else FROM_TOP, ix, iy, 1]
+                        copied = cycles + input_copy_cycles(tables, r.first, fresh)
+                        cycles = np.minimum(in_place, copied)
+                    energy[m, :, :, s, t] += count * pj
+                    latency[m, :, :, s, t] += count * cycles
+    fresh_bits = fresh_elements * input_bits(tables, r.first)
     read_pj = _link_pj_per_bit(hardware, Operand.I, inward=True)
     write_pj = _link_pj_per_bit(hardware, Operand.O, inward=False)
     if not tables.rules.integer_unrolling:
@@ -153,8 +181,8 @@ def _screen(
     into = np.array([read_pj if s == dram else 0.0 for s in r.sources])
     return ScreenedRange(
         range=r,
-        energy=totals[..., 0],
-        latency=totals[..., 1],
+        energy=energy,
+        latency=latency,
         boundary_pj=fresh_bits[..., None] * into,
         target_pj=np.array([write_pj * out_bits if t == dram else 0.0 for t in r.targets]),
     )

@@ -169,7 +169,7 @@ class _Search:
         self.tables, self.ranges, self.objective = tables, ranges, objective
         self.limits, self.progress, self.space = limits, progress, space
         self.started = time.monotonic()
-        self.builder = ChoiceBuilder(tables)
+        self.builder = ChoiceBuilder(tables, limits.left)
         self.plans: tuple[OptionPlan, ...] = ()
         self.point: tuple[float, float] | None = None
         self.bound = 0.0
@@ -208,13 +208,14 @@ class _Search:
 
     def _prune(self, pool: Pool) -> None:
         self.counts["after floors"] = pool.prune(self.objective, self.incumbent)
-        refine_by_layer(pool, self.objective, self.incumbent)
-        self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent)
         self._raise_bound(pool.lower_bound(self.objective))
         self._phase("bound layers")
         if self.objective is not Objective.EDP:
-            # One weight pair: the lazy search bounds placements only where it must.
+            # One weight pair: the lazy search bounds options only where it must.
             return
+        refine_by_layer(pool, self.objective, self.incumbent)
+        self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent)
+        self._raise_bound(pool.lower_bound(self.objective))
         while not all((r.refined | ~r.alive).all() for r in pool.ranges):
             self.limits.left()
             refine_by_option(pool, limit=64)

@@ -7,12 +7,15 @@ from functools import cached_property
 
 import numpy as np
 
-from cost.capacity_bound import capacity_bound
+from cost.capacity_bound import Occupancy, capacity_prices
 from cost.copy_tables import WITHIN_W, build_copy_tables, copy_energy, phase_latency
-from cost.layer_model import LayerModel, build_layer_model
-from cost.mapping_search import lower_bounds, size_vector
+from cost.floor_tables import AS_PLACED, tile_floors
+from cost.kind_paths import kind_bounds, weigh_table
+from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
+from cost.mapping_bounds import lower_bounds
+from cost.mapping_search import size_vector
 from cost.overlap import OverlapMode
-from cost.phase_tables import PhaseChoices, kind_bounds, phase_table
+from cost.phase_tables import PhaseChoices, phase_table
 from cost.rules import RuleSet
 from cost.stack_tiles import StackTiling, TileKind, tile_stack
 from problems.problem import Problem
@@ -68,6 +71,11 @@ class KindTables:
     h_make_key: tuple[int, bool] | None
 
 
+def main_kind(tiling: StackTiling) -> int:
+    """Number of the commonest kind of tile, on which bounds look closest."""
+    return max(range(len(tiling.kinds)), key=lambda i: tiling.kinds[i].count)
+
+
 class StackTables:
     """Caches models, layer-tile bounds and phase tables of one problem and rule set."""
 
@@ -84,6 +92,7 @@ class StackTables:
         self._full_sizes = tuple(size_vector(layer.sizes) for layer in workload.layers)
         self._bounds: dict[tuple[int, int, int], np.ndarray] = {}
         self._phases: dict[tuple[object, ...], np.ndarray] = {}
+        self._floors: dict[tuple[int, int, int], np.ndarray] = {}
 
     def tiling(self, option: StackOption) -> StackTiling:
         """Tiles of `option`."""
@@ -128,6 +137,12 @@ class StackTables:
 
     def kind_tables(self, option: StackOption, tiling: StackTiling) -> tuple[KindTables, ...]:
         """Tables of every kind of tile of `option`."""
+        return self._kinds(option, tiling, tiling.kinds)
+
+    def _kinds(
+        self, option: StackOption, tiling: StackTiling, kinds: tuple[TileKind, ...]
+    ) -> tuple[KindTables, ...]:
+        """Tables of some kinds of tile of `option`."""
         domains = self.domains
         rows = {kind.row: i for i, kind in reversed(list(enumerate(tiling.kinds)))}
         h_allowed: dict[tuple[int, bool], tuple[int, ...]] = {}
@@ -137,8 +152,7 @@ class StackTables:
                 h_allowed[key] = h_memories(domains, kind, self.rules)
         v_allowed = v_memories(domains, tiling, self.rules)
         return tuple(
-            self._kind(option, tiling, kind, rows[kind.row], h_allowed, v_allowed)
-            for kind in tiling.kinds
+            self._kind(option, tiling, kind, rows[kind.row], h_allowed, v_allowed) for kind in kinds
         )
 
     def _h_key(self, row: int, last: bool) -> tuple[int, bool]:
@@ -251,30 +265,75 @@ class StackTables:
 
     def option_bounds(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
         """Lower bounds of the option's cost for every weight pair [k, (pJ, cycles)]."""
-        return self.kinds_bounds(option, self.kind_tables(option, self.tiling(option)), weights)
-
-    def kinds_bounds(
-        self, option: StackOption, tables: tuple[KindTables, ...], weights: np.ndarray
-    ) -> np.ndarray:
-        """`option_bounds` from tables at hand."""
+        tiling = self.tiling(option)
+        tables = self.kind_tables(option, tiling)
         total = np.zeros(len(weights))
-        busiest = max(range(len(tables)), key=lambda i: tables[i].kind.count)
+        main = main_kind(tiling)
         for i, kind in enumerate(tables):
-            if i == busiest and self.rules.joint_capacity:
-                total += kind.kind.count * self._shared_bound(option, kind, weights)
+            if i == main and self.rules.joint_capacity:
+                f = self.with_arrival(option, kind)
+                occupancy = self.occupancy(option, tiling, kind)
+                total += kind.kind.count * np.array(
+                    [
+                        capacity_prices(
+                            weigh_table(f, we, wl),
+                            weigh_table(kind.g, we, wl),
+                            occupancy,
+                            PRICE_ROUNDS,
+                        )[0]
+                        for we, wl in weights.tolist()
+                    ]
+                )
                 continue
-            f = self.with_arrival(option, kind) if i == busiest else kind.f
+            f = self.with_arrival(option, kind) if i == main else kind.f
             total += kind.kind.count * kind_bounds(f, kind.g, weights)
         return total
 
-    def _shared_bound(
-        self, option: StackOption, kind: KindTables, weights: np.ndarray
-    ) -> np.ndarray:
-        """Bounds of one kind of tile that know its memories are shared, per weight pair."""
-        f = self.with_arrival(option, kind)
+    def main_bound(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
+        """`option_bounds` in which only the commonest kind of tile is looked at closely."""
         tiling = self.tiling(option)
+        main = main_kind(tiling)
+        total = np.zeros(len(weights))
+        for i, kind in enumerate(tiling.kinds):
+            if i == main:
+                table = self._kinds(option, tiling, (kind,))[0]
+                f = self.with_arrival(option, table)
+                total += kind.count * kind_bounds(f, table.g, weights)
+            else:
+                for e, (width, height) in enumerate(kind.sizes):
+                    total += kind.count * (weights @ self._floor(option.first + e, width, height))
+        return total
+
+    def _floor(self, layer: int, width: int, height: int) -> np.ndarray:
+        """(pJ, cycles) floor of a layer-tile."""
+        key = (layer, width, height)
+        found = self._floors.get(key)
+        if found is None:
+            found = tile_floors(
+                self.models[layer],
+                self.tile_sizes(layer, 1, 1),
+                np.array([width]),
+                np.array([height]),
+                self.usable_levels(layer),
+            )[AS_PLACED, 0]
+            self._floors[key] = found
+        return found
+
+    def usable_levels(self, layer: int) -> np.ndarray:
+        """[operand, level]: whether a tensor of a tile may rest at that level."""
+        usable = np.zeros((3, MAX_LEVELS), dtype=np.bool_)
+        model = self.models[layer]
+        lone_weights = not self.problem.workload.layers[layer].has_weights
+        for o, (name, chain) in enumerate(zip(model.operands, model.chain, strict=True)):
+            for m, i in enumerate(chain):
+                free = lone_weights and name == Operand.W.value
+                usable[o, m] = self.problem.hardware.memories[i].instances == 1 or free
+        return usable
+
+    def occupancy(self, option: StackOption, tiling: StackTiling, kind: KindTables) -> Occupancy:
+        """What placements of `kind` occupy, for bounds that know memories are shared."""
         n = len(tiling.layers)
-        weight_mem = np.full((n, f.shape[1]), -1, dtype=np.int64)
+        weight_mem = np.full((n, kind.f.shape[1]), -1, dtype=np.int64)
         h_mem = np.full((n, kind.g.shape[3]), -1, dtype=np.int64)
         v_mem = np.full((n, kind.g.shape[5]), -1, dtype=np.int64)
         for e in range(n):
@@ -288,38 +347,26 @@ class StackTables:
         input_bits = np.array([edge.input_bits for edge in kind.kind.edges], dtype=np.float64)
         output_bits = np.array(kind.kind.output_bits, dtype=np.float64)
         # Whole maps take room of their own, and tensors read or written in place take none.
-        for e, memory in ((0, option.source), (n - 1, option.target)):
-            if memory != self.domains.dram:
-                if e == 0:
-                    h_bits[0] = v_bits[0] = input_bits[0] = 0.0
-                else:
-                    output_bits[n - 1] = 0.0
+        if option.source != self.domains.dram:
+            h_bits[0] = v_bits[0] = input_bits[0] = 0.0
+        if option.target != self.domains.dram:
+            output_bits[n - 1] = 0.0
         weight_bits = np.array(
             [layer.weight_volume_bits if layer.has_weights else 0 for layer in tiling.layers],
             dtype=np.float64,
         )
-        return np.array(
-            [
-                capacity_bound(
-                    f,
-                    kind.g,
-                    we,
-                    wl,
-                    weight_mem,
-                    np.array(kind.inputs),
-                    np.array(kind.outputs),
-                    h_mem,
-                    v_mem,
-                    weight_bits,
-                    input_bits,
-                    output_bits,
-                    h_bits,
-                    v_bits,
-                    room,
-                    PRICE_ROUNDS,
-                )
-                for we, wl in weights.tolist()
-            ]
+        return Occupancy(
+            weight_mem=weight_mem,
+            input_mem=np.array(kind.inputs),
+            output_mem=np.array(kind.outputs),
+            h_mem=h_mem,
+            v_mem=v_mem,
+            weight_bits=weight_bits,
+            input_bits=input_bits,
+            output_bits=output_bits,
+            h_bits=h_bits,
+            v_bits=v_bits,
+            room=room,
         )
 
     def with_arrival(self, option: StackOption, kind: KindTables) -> np.ndarray:

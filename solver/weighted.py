@@ -16,11 +16,13 @@ from ortools.sat.python import cp_model
 
 from solver.choices import MARGIN, ChoiceBuilder
 from solver.model import OptionPlan, ScheduleModel
-from solver.prune import SAFETY, Pool
+from solver.prune import SAFETY, Pool, PoolRange
 from solver.stack_tables import StackOption
 
-FIRST_SLACK = 1e-2
-"""Relative width of the first look into an option above its lower bound."""
+FIRST_SLACK, SLACK_GROWTH = 2e-4, 4.0
+"""Relative width of CP-SAT's first look into an option above its bound, and its growth."""
+BOUNDED, SHARPENED = 1, 2
+"""How closely an option was looked at for a weight pair: its commonest tile; mappings."""
 
 
 class StoppedError(Exception):
@@ -87,7 +89,8 @@ class _OptionState:
     option: StackOption
     floor: tuple[float, float]
     planes: list[tuple[float, float, float]] = field(default_factory=list)
-    floored: set[tuple[float, float]] = field(default_factory=set)
+    stage: dict[tuple[float, float], int] = field(default_factory=dict)
+    slack: float = FIRST_SLACK
     solved: dict[tuple[float, float], OptionPlan] = field(default_factory=dict)
 
     def bound(self, weights: tuple[float, float]) -> float:
@@ -96,6 +99,9 @@ class _OptionState:
         least_e, least_l = self.floor
         best = a * least_e + b * least_l
         for d, e, f in self.planes:
+            if (d, e) == weights:
+                best = max(best, f)
+                continue
             if d * least_e + e * least_l >= f:
                 continue
             corners = []
@@ -107,13 +113,73 @@ class _OptionState:
         return best
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Arc:
+    """Options [start, end) of the flattened pool that lead from node `tail` to node `head`."""
+
+    tail: tuple[int, int]
+    head: tuple[int, int]
+    start: int
+    end: int
+
+
+class _OpenOptions:
+    """The options of a pool, flattened arc by arc, with their bounds for one weight pair."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.arcs: list[_Arc] = []
+        self._places: list[tuple[PoolRange, np.ndarray]] = []
+        energies, latencies = [], []
+        start = 0
+        for r in sorted(pool.ranges, key=lambda r: r.screened.range.first):
+            spec = r.screened.range
+            for s, source in enumerate(spec.sources):
+                for t, target in enumerate(spec.targets):
+                    places = np.argwhere(r.alive[..., s, t])
+                    if not len(places):
+                        continue
+                    places = np.column_stack([places, np.tile([s, t], (len(places), 1))])
+                    at = tuple(places.T)
+                    energies.append(r.energy[at])
+                    latencies.append(r.latency[at])
+                    self._places.append((r, places))
+                    tail, head = (spec.first, source), (spec.last + 1, target)
+                    end = start + len(places)
+                    self.arcs.append(_Arc(tail=tail, head=head, start=start, end=end))
+                    start = end
+        self.energy = np.concatenate(energies) if energies else np.zeros(0)
+        self.latency = np.concatenate(latencies) if latencies else np.zeros(0)
+        self.states: dict[int, _OptionState] = {}
+
+    def bounds(self, weights: tuple[float, float]) -> np.ndarray:
+        """Weighted bounds of all options."""
+        never = np.isinf(self.energy) | np.isinf(self.latency)
+        energy, latency = np.where(never, 0.0, self.energy), np.where(never, 0.0, self.latency)
+        out = np.where(never, np.inf, weights[0] * energy + weights[1] * latency)
+        for i, state in self.states.items():
+            out[i] = state.bound(weights)
+        return out
+
+    def state(self, arc: int, index: int) -> _OptionState:
+        """What is known about option `index`, which lies on arc number `arc`."""
+        if index not in self.states:
+            r, places = self._places[arc]
+            place = tuple(int(n) for n in places[index - self.arcs[arc].start])
+            self.states[index] = _OptionState(
+                option=r.screened.option(place),
+                floor=(float(self.energy[index]), float(self.latency[index])),
+            )
+        return self.states[index]
+
+
 class WeightedSolver:
     """Solves weighted problems over one pool, remembering what it learnt.
 
-    A lazy shortest path: the cheapest path by bounds is taken, its options are tightened
-    (each by CP-SAT over its own placements), and so on until a path made of solved
-    options is the cheapest. Options of one path do not touch each other: what joins them,
-    the memory of the feature map between, is part of the option.
+    A lazy shortest path: the cheapest path by bounds is taken, its options are looked at
+    more closely (at last by CP-SAT over their placements), and so on until a path made of
+    solved options is the cheapest. Options of one path do not touch each other: what joins
+    them, the memory of the feature map between, is part of the option.
     """
 
     def __init__(
@@ -122,115 +188,133 @@ class WeightedSolver:
         builder: ChoiceBuilder,
         limits: SearchLimits,
         found: Callable[[tuple[OptionPlan, ...]], None] | None = None,
+        bound: Callable[[tuple[float, float], float], None] | None = None,
     ) -> None:
         self.found = found
+        self.bound = bound
         self.pool = pool
         self.builder = builder
         self.limits = limits
-        self.steps = 0
-        self.states = [
-            _OptionState(
-                option=option,
-                floor=(float(r.energy[index]), float(r.latency[index])),
-            )
-            for r in pool.ranges
-            for index, option in r.options()
-        ]
+        self.options = _OpenOptions(pool)
+        self.steps = {"bounded": 0, "sharpened": 0, "CP-SAT": 0}
 
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
         """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
+        options = self.options
+        bounds = options.bounds(weights)
+        least = [float(bounds[arc.start : arc.end].min()) for arc in options.arcs]
+        end = (self.pool.n_layers, self.pool.tables.domains.dram)
         while True:
             self.limits.left()
-            bounds = [state.bound(weights) for state in self.states]
-            ahead = self._ways(bounds)
-            end = (self.pool.n_layers, self.pool.tables.domains.dram)
+            ahead = self._ways(least)
             floor = ahead.get(end, np.inf)
-            survivors = sum(1 for s in self.states if s.planes)
-            if floor >= cutoff * (1 - SAFETY):
-                return WeightedOptimum(
-                    weights=weights,
-                    bound=min(floor, cutoff),
-                    cost=np.inf,
-                    plans=(),
-                    potentials=ahead,
-                    survivors=survivors,
-                )
-            path = self._path(bounds, ahead)
-            open_states = [s for s in path if weights not in s.solved]
-            if not open_states:
-                return WeightedOptimum(
-                    weights=weights,
-                    bound=floor,
-                    cost=floor,
-                    plans=tuple(s.solved[weights] for s in path),
-                    potentials=ahead,
-                    survivors=survivors,
-                )
-            for state in open_states:
-                # Beyond this cost the option cannot be part of anything below the cut-off.
-                spare = cutoff - floor
-                self._tighten(state, weights, spare)
-                plan = state.solved.get(weights)
-                o = state.option
-                if plan is not None and (o.first, o.last) == (0, self.pool.n_layers - 1):
-                    # A stack of all layers is a schedule by itself.
-                    energy, cycles = plan_cost(self.builder, (plan,))
-                    cutoff = min(cutoff, weights[0] * energy + weights[1] * cycles)
-                    if self.found is not None:
-                        self.found((plan,))
+            if self.bound is not None:
+                self.bound(weights, min(floor, cutoff))
+            found: tuple[OptionPlan, ...] = ()
+            cost = np.inf
+            if floor < cutoff * (1 - SAFETY):
+                path = self._path(bounds, least, ahead)
+                open_places = [
+                    (arc, i) for arc, i in path if weights not in options.state(arc, i).solved
+                ]
+                for arc, i in open_places:
+                    # Beyond this cost the option cannot be part of anything below the cut-off.
+                    state = options.state(arc, i)
+                    self._tighten(state, weights, float(bounds[i]) + cutoff - floor)
+                    bounds[i] = state.bound(weights)
+                    least[arc] = float(
+                        bounds[options.arcs[arc].start : options.arcs[arc].end].min()
+                    )
+                    cutoff = min(cutoff, self._whole(state, weights))
+                if open_places:
+                    continue
+                found = tuple(options.state(arc, i).solved[weights] for arc, i in path)
+                cost = floor
+            return WeightedOptimum(
+                weights=weights,
+                bound=min(floor, cutoff),
+                cost=cost,
+                plans=found,
+                potentials=ahead,
+                survivors=len(options.states),
+            )
 
-    def _ways(self, bounds: list[float]) -> dict[tuple[int, int], float]:
-        dram = self.pool.tables.domains.dram
-        ahead: dict[tuple[int, int], float] = {(0, dram): 0.0}
-        arcs = sorted(zip(self.states, bounds, strict=True), key=lambda a: a[0].option.first)
-        for state, bound in arcs:
-            o = state.option
-            tail, head = (o.first, o.source), (o.last + 1, o.target)
-            if tail in ahead:
-                ahead[head] = min(ahead.get(head, np.inf), ahead[tail] + bound)
+    def _whole(self, state: _OptionState, weights: tuple[float, float]) -> float:
+        """Cost of a solved stack of all layers, a schedule by itself; else infinite."""
+        plan = state.solved.get(weights)
+        if plan is None or (state.option.first, state.option.last) != (0, self.pool.n_layers - 1):
+            return np.inf
+        if self.found is not None:
+            self.found((plan,))
+        energy, cycles = plan_cost(self.builder, (plan,))
+        return weights[0] * energy + weights[1] * cycles
+
+    def _ways(self, least: list[float]) -> dict[tuple[int, int], float]:
+        """Cheapest way from the input to every (cut, memory)."""
+        ahead: dict[tuple[int, int], float] = {(0, self.pool.tables.domains.dram): 0.0}
+        for arc, cost in zip(self.options.arcs, least, strict=True):
+            if arc.tail in ahead and np.isfinite(cost):
+                ahead[arc.head] = min(ahead.get(arc.head, np.inf), ahead[arc.tail] + cost)
         return ahead
 
-    def _path(self, bounds: list[float], ahead: dict[tuple[int, int], float]) -> list[_OptionState]:
-        """Options of the cheapest path, first to last."""
+    def _path(
+        self, bounds: np.ndarray, least: list[float], ahead: dict[tuple[int, int], float]
+    ) -> list[tuple[int, int]]:
+        """(arc, option) numbers of the cheapest path, first to last."""
         node = (self.pool.n_layers, self.pool.tables.domains.dram)
-        start = (0, self.pool.tables.domains.dram)
-        path: list[_OptionState] = []
-        while node != start:
-            best: tuple[float, _OptionState] | None = None
-            for state, bound in zip(self.states, bounds, strict=True):
-                o = state.option
-                if (o.last + 1, o.target) != node:
-                    continue
-                total = ahead.get((o.first, o.source), np.inf) + bound
-                if best is None or total < best[0]:
-                    best = (total, state)
-            assert best is not None
-            path.append(best[1])
-            node = (best[1].option.first, best[1].option.source)
+        path: list[tuple[int, int]] = []
+        while node != (0, self.pool.tables.domains.dram):
+            into = [
+                (ahead.get(arc.tail, np.inf) + least[k], k)
+                for k, arc in enumerate(self.options.arcs)
+                if arc.head == node
+            ]
+            _, best = min(into)
+            arc = self.options.arcs[best]
+            path.append((best, arc.start + int(bounds[arc.start : arc.end].argmin())))
+            node = arc.tail
         return path[::-1]
 
-    def _tighten(self, state: _OptionState, weights: tuple[float, float], spare: float) -> None:
-        """One step towards the least weighted cost of an option.
+    def _tighten(self, state: _OptionState, weights: tuple[float, float], most: float) -> None:
+        """Look at an option one stage closer; costs above `most` are of no interest.
 
+        First its commonest kind of tile, then all of it with its likeliest mappings, then
         CP-SAT over its placements, unsearched mappings at their bounds: infeasible within
         the slack, or a better bound and mappings to search, or solved.
         """
-        self.steps += 1
-        floor = self.builder.floor(state.option, weights)
-        if weights not in state.floored:
-            state.floored.add(weights)
-            state.planes.append((*weights, floor))
+        stage = state.stage.get(weights, 0)
+        if stage < BOUNDED:
+            self.steps["bounded"] += 1
+            state.stage[weights] = BOUNDED
+            pair = np.array([weights])
+            state.planes.append(
+                (*weights, float(self.builder.tables.main_bound(state.option, pair)[0]))
+            )
             return
+        if stage < SHARPENED:
+            self.steps["sharpened"] += 1
+            floor = self.builder.sharpen(state.option, weights, most)
+            state.planes.append((*weights, floor))
+            if floor < most:
+                state.stage[weights] = SHARPENED
+            return
+        self._decide(state, weights, most)
+
+    def _decide(self, state: _OptionState, weights: tuple[float, float], most: float) -> None:
+        """One CP-SAT step."""
+        self.steps["CP-SAT"] += 1
+        floor = self.builder.floor(state.option, weights)
         known = max(floor, state.bound(weights))
         if not np.isfinite(known):
             state.planes.append((*weights, np.inf))
             return
-        limit = known + min(spare, known * FIRST_SLACK)
+        limit = max(known, min(most, known * (1 + state.slack)))
         choices = self.builder.build(state.option, weights, limit)
         model = ScheduleModel(self.builder.tables, (choices,), weights, floor)
         plans, bound = self._solve(model)
         if not plans:
             state.planes.append((*weights, limit))
+            state.slack *= SLACK_GROWTH
             return
         # Choices were kept for costs up to `limit`: beyond it others may exist.
         state.planes.append((*weights, min(bound, limit)))
@@ -249,6 +333,8 @@ class WeightedSolver:
             if cost <= limit * (1 + SAFETY):
                 state.planes[-1] = (*weights, cost)
                 state.solved[weights] = plan
+            else:
+                state.slack *= SLACK_GROWTH
 
     def _solve(self, model: ScheduleModel) -> tuple[tuple[OptionPlan, ...], float]:
         """Run CP-SAT to the end: (plans, bound in weighted cost); no plans: infeasible."""

@@ -7,7 +7,7 @@ import pytest
 
 from cost.layer_model import build_layer_model
 from cost.mapping import LayerTile
-from cost.mapping_search import pareto_set, size_vector
+from cost.mapping_search import Aim, pareto_set, size_vector
 from cost.rules import DEFINES, EXACT, RuleSet
 from problems import Hardware, Layer, LayerKind, Operand
 from tests.oracle.all_mappings import AllMappings, clean, prime_loops
@@ -51,7 +51,7 @@ def mismatch(seed: int, rules: RuleSet) -> str:
         if narrowed:
             sizes = [bits if bits > 1 << 20 else int(bits * rng.uniform(0.4, 1)) for bits in sizes]
         found = pareto_set(
-            model, size_vector(layer.sizes), kept, budget_bits=np.array(sizes, dtype=np.int64)
+            model, size_vector(layer.sizes), kept, Aim(budget_bits=np.array(sizes, dtype=np.int64))
         )
         points = clean([(point.energy_pj, point.latency_cycles) for point in found])
         wanted = mappings.pareto(dict(enumerate(sizes)))

@@ -1,0 +1,78 @@
+"""What the search over chains of loop prefixes reads and writes (see `chain_search`)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cost.layer_model import LayerArrays
+from cost.mapping_tables import MappingTables
+
+CLOSED, FRESH, IN_RELEVANT, IN_IRRELEVANT = 0, 1, 2, 3
+PLACE, PICK, JUMP = 0, 1, 2
+MAX_TRAIL = 64
+TOLERANCE = 1e-9
+"""Relative slack of every float comparison that prunes: rounding must not cut off a mapping."""
+FOUND, OVERFLOWED, NODES, LEAVES, HEIGHT, STARTED = range(6)
+"""Counters of a search."""
+
+
+class SearchTables(NamedTuple):
+    """What the search reads; views as in `latency_views`, v last for speed."""
+
+    layer: LayerArrays
+    tables: MappingTables
+    sizes: np.ndarray
+    levels: np.ndarray
+    view_costs: np.ndarray
+    """[o, m, i, v]"""
+    view_constants: np.ndarray
+    energy_to_go: np.ndarray
+    """[a, b, c, i]: see `completion_table`."""
+    views_to_go: np.ndarray
+    """[a, b, c, i, v]"""
+    weighted_to_go: np.ndarray
+    """[a, b, c, i, v]: of the weighted sum of energy and each view."""
+    budget: np.ndarray
+    """[memory]: bits free."""
+    weigh_memory: np.ndarray
+    """[memory]: whether holding fewer bits there makes a mapping nondominated."""
+    energy_weight: float
+    latency_weight: float
+    weighted_cutoff: float
+    energy_cutoff: float
+    latency_cutoff: float
+    weighted_only: bool
+    """Whether a mapping's cost is its weighted cost alone."""
+
+
+class SearchState(NamedTuple):
+    """What the search writes."""
+
+    placed: np.ndarray
+    run_relevant: np.ndarray
+    run_irrelevant: np.ndarray
+    status: np.ndarray
+    flags: np.ndarray
+    usage: np.ndarray
+    """[memory]: bits held so far."""
+    trail: np.ndarray
+    archive: np.ndarray
+    archive_trail: np.ndarray
+    archive_flags: np.ndarray
+    archive_placed: np.ndarray
+    counters: np.ndarray
+    stack: np.ndarray
+    """[height, (kind, depth, operand or axis, point, loop above, ending loop, flag)]."""
+    node: np.ndarray
+    """[depth, (point, first operand, loop above, last pick, trail length)]."""
+    remaining: np.ndarray
+    spent: np.ndarray
+    """[depth, (pJ, views...)]."""
+    saved_status: np.ndarray
+    saved_relevant: np.ndarray
+    saved_irrelevant: np.ndarray
+    saved_placed: np.ndarray
+    saved_flags: np.ndarray
+    saved_usage: np.ndarray

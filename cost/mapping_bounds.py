@@ -1,0 +1,122 @@
+"""Lower bounds of a layer-tile's energy and latency over all of its mappings.
+
+Each level's capacity counts per operand; sharing and the exact refill windows are
+relaxed, the nesting of the boundaries is not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from cost.boundary_tables import OUT, SIZE
+from cost.lattice import OX, OY
+from cost.layer_model import LayerModel
+from cost.mapping_tables import completion_table, latency_views, mapping_tables, tensor_bits
+
+
+@njit(cache=True)
+def _least_drain(a, t, c):
+    """Cycles that the last outputs take on their way out of level c - 1 at least."""
+    if not a.drain or c == 0:
+        return 0.0
+    least = np.inf
+    for i in range(t.products.shape[0]):
+        if t.pj[OUT, c - 1, i] < np.inf:
+            least = min(least, t.first[OUT, c - 1, i])
+    return least
+
+
+@njit(cache=True)
+def _placement_bounds(a, sizes):
+    levels = a.n_levels
+    t = mapping_tables(a, sizes, levels)
+    possible = t.pj < np.inf
+    last = t.products.shape[0] - 1
+    energy = completion_table(t.pj, possible, levels - 1, t.axes, t.strides)
+    out = np.full((levels[0], levels[1], levels[2], 2), np.inf)
+    for i in range(levels[0]):
+        for j in range(levels[1]):
+            for k in range(levels[2]):
+                fits = (
+                    t.tensor_bits[0] <= a.memory[a.mem_index[0, i], SIZE]
+                    and t.tensor_bits[1] <= a.memory[a.mem_index[1, j], SIZE]
+                    and t.tensor_bits[2] <= a.memory[a.mem_index[2, k], SIZE]
+                )
+                if fits and energy[i, j, k, last] < np.inf:
+                    out[i, j, k, 0] = t.fixed_pj + energy[i, j, k, last]
+                    linked = (i > 0 and a.precision[0, 0] > 0) or (j > 0 and a.precision[1, 0] > 0)
+                    out[i, j, k, 1] = t.cycles + (1.0 if linked else 0.0)
+    costs, constants = latency_views(a, t, levels, False)
+    for v in range(constants.shape[0]):
+        table = completion_table(costs[v], possible, levels - 1, t.axes, t.strides)
+        for i in range(levels[0]):
+            for j in range(levels[1]):
+                for k in range(levels[2]):
+                    if out[i, j, k, 1] < np.inf:
+                        latency = constants[v] + table[i, j, k, last]
+                        out[i, j, k, 1] = max(out[i, j, k, 1], latency)
+    for k in range(levels[2]):
+        out[:, :, k, 1] += _least_drain(a, t, k)
+    return out
+
+
+def lower_bounds(model: LayerModel, sizes: np.ndarray) -> np.ndarray:
+    """Lower bounds (pJ, cycles) of a layer-tile for every placement, [w, i, o, 2].
+
+    Entry [a, b, c] is for top levels a, b, c of the three operands; infinite where a
+    tensor alone does not fit its top level.
+    """
+    return np.asarray(_placement_bounds(model.arrays, sizes))
+
+
+@njit(cache=True, parallel=True)
+def _least_bounds(a, sizes, widths, heights, usable, from_top, to_top):
+    out = np.full((widths.shape[0], 2), np.inf)
+    for n in prange(widths.shape[0]):
+        tile = sizes.copy()
+        tile[OX] = widths[n]
+        tile[OY] = heights[n]
+        bits = tensor_bits(a, tile)
+        levels = a.n_levels.copy()
+        for o in range(3):
+            for m in range(levels[o] - 1, -1, -1):
+                if usable[o, m] and bits[o] <= a.memory[a.mem_index[o, m], SIZE]:
+                    levels[o] = m + 1
+        if from_top:
+            levels[1] = a.n_levels[1]
+        if to_top:
+            levels[OUT] = a.n_levels[OUT]
+        t = mapping_tables(a, tile, levels)
+        possible = t.pj < np.inf
+        last = t.products.shape[0] - 1
+        i, j, k = levels[0] - 1, levels[1] - 1, levels[2] - 1
+        energy = completion_table(t.pj, possible, levels - 1, t.axes, t.strides)
+        out[n, 0] = t.fixed_pj + energy[i, j, k, last]
+        costs, constants = latency_views(a, t, levels, False)
+        latency = 0.0
+        for v in range(constants.shape[0]):
+            table = completion_table(costs[v], possible, levels - 1, t.axes, t.strides)
+            latency = max(latency, constants[v] + table[i, j, k, last])
+        # Other rest places may drain faster, but never in less than a cycle a link.
+        out[n, 1] = latency + (float(k) if a.drain else 0.0)
+    return out
+
+
+def least_bounds(
+    model: LayerModel,
+    sizes: np.ndarray,
+    widths: np.ndarray,
+    heights: np.ndarray,
+    usable: np.ndarray,
+    *,
+    from_top: bool,
+    to_top: bool,
+) -> np.ndarray:
+    """Lower bounds [tile, (pJ, cycles)] over all placements, for many tiles of one layer.
+
+    `usable` [o, m]: whether level m may hold a whole tensor of operand o; `from_top`,
+    `to_top`: input and output rest in the highest level. Moving a rest place outwards only adds
+    boundaries, so the innermost places that fit bound every placement.
+    """
+    return np.asarray(_least_bounds(model.arrays, sizes, widths, heights, usable, from_top, to_top))

@@ -1,0 +1,198 @@
+"""Everything that a mapping's boundaries cost, tabulated over the lattice (compiled)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from cost.boundary_tables import (
+    OUT,
+    SIZE,
+    boundary_amounts,
+    boundary_energy,
+    mac_link_energy,
+    unique_ratio,
+    visits,
+)
+from cost.lattice import (
+    N_DIMS,
+    lattice_points,
+    prefix_minimum,
+    prime_axes,
+    spatial_factors,
+    tensor_elements,
+)
+from cost.stall_tables import first_block_counts, stall_tables
+
+
+class MappingTables(NamedTuple):
+    """One layer-tile's lattice and tables; o operand, m level, i point of the lattice."""
+
+    q: np.ndarray
+    """[d]: temporal loop bounds."""
+    energy_factor: np.ndarray
+    latency_factor: np.ndarray
+    axes: np.ndarray
+    strides: np.ndarray
+    exponents: np.ndarray
+    products: np.ndarray
+    pj: np.ndarray
+    """[o, m, i]: energy of boundary (o, m) at point i, infinite where it does not fit."""
+    bits: np.ndarray
+    """[o, m, i]: bits that level m holds at least."""
+    views: np.ndarray
+    """[view, o, m, i]: see `stall_tables`."""
+    constants: np.ndarray
+    first: np.ndarray
+    fixed_pj: float
+    cycles: float
+    """Temporal cycles."""
+    tensor_bits: np.ndarray
+    """[o]: bits of the whole tensors."""
+
+
+@njit(cache=True)
+def tensor_bits(a, sizes):
+    """Bits of each operand's whole tensor."""
+    x = np.ones(N_DIMS)
+    for d in range(N_DIMS):
+        x[d] = sizes[d]
+    out = np.zeros(3)
+    for o in range(3):
+        out[o] = tensor_elements(x, a.rel[o], a.stride, a.exact) * a.precision[o, 1]
+    return out
+
+
+@njit(cache=True)
+def mapping_tables(a, sizes, levels):
+    """Tables of a layer-tile of `sizes` whose operands use `levels` [o] of their chains."""
+    q, energy_factor, latency_factor = spatial_factors(
+        sizes, a.unroll_dim, a.unroll_factor, a.exact
+    )
+    axes = prime_axes(q)
+    strides, exponents, products = lattice_points(axes)
+    n = products.shape[0]
+    max_levels = a.mem_index.shape[1]
+    pj = np.full((3, max_levels, n), np.inf)
+    bits = np.zeros((3, max_levels, n))
+    fixed_pj = a.mac_pj
+    cycles = 1.0
+    sums_wait = False
+    for d in range(N_DIMS):
+        fixed_pj *= sizes[d]
+        cycles *= q[d]
+        if a.rel[OUT, d] == 0 and q[d] > 1:
+            sums_wait = True
+    amounts = np.zeros((3, max_levels, n, 3))
+    for o in range(3):
+        fixed_pj += mac_link_energy(a, o, q, energy_factor, sizes)
+        for m in range(levels[o] - 1):
+            room = a.memory[a.mem_index[o, m], SIZE]
+            # In the innermost level of O unfinished sums wait, if any do.
+            width = a.precision[o, 0 if o == OUT and m == 0 and sums_wait else 1]
+            ratio = unique_ratio(a, o, m + 1, energy_factor, sizes)
+            whole = ratio if a.exact else unique_ratio(a, o, m + 1, latency_factor, sizes)
+            for i in range(n):
+                held, moved = boundary_amounts(a, o, m, products[i], energy_factor, sizes, ratio)
+                if held * width > room:
+                    continue
+                bits[o, m, i] = held * width
+                periods, distinct = visits(products[i], q, a.rel[o])
+                pj[o, m, i] = boundary_energy(
+                    a, o, m, held, moved, ratio, periods, distinct, energy_factor
+                )
+                amounts[o, m, i, 0] = held * width
+                if not a.exact:
+                    held, moved = boundary_amounts(
+                        a, o, m, products[i], latency_factor, sizes, whole
+                    )
+                amounts[o, m, i, 1] = held
+                amounts[o, m, i, 2] = moved
+    views, constants, first = stall_tables(
+        a, levels, q, latency_factor, sizes, products, pj < np.inf, amounts
+    )
+    return MappingTables(
+        q,
+        energy_factor,
+        latency_factor,
+        axes,
+        strides,
+        exponents,
+        products,
+        pj,
+        bits,
+        views,
+        constants,
+        first,
+        fixed_pj,
+        cycles,
+        tensor_bits(a, sizes),
+    )
+
+
+@njit(cache=True)
+def latency_views(a, t, levels, drains):
+    """What every boundary adds to the latency, per view and input that loads last.
+
+    Returns (costs [v, o, m, i], constants [v]): for every v, the constant plus the costs of
+    all boundaries is at most the latency of a mapping over `levels`. With `drains` the
+    topmost boundary of O includes the way out of the last outputs.
+    """
+    n_views = t.views.shape[0]
+    costs = np.zeros((2 * n_views, *t.pj.shape))
+    constants = np.zeros(2 * n_views)
+    linked = 0.0
+    for o in range(2):
+        if levels[o] > 1 and a.precision[o, 0] > 0:
+            linked = 1.0
+    for o in range(2):
+        counted = False
+        for m in range(levels[o] - 1):
+            if first_block_counts(a, o, m):
+                counted = True
+        for s in range(n_views):
+            v = 2 * s + o
+            # Without a first block that counts for certain, any link takes a cycle still.
+            constants[v] = t.cycles + t.constants[s] + (0.0 if counted else linked)
+            costs[v] = t.views[s]
+            for m in range(levels[o] - 1):
+                if first_block_counts(a, o, m):
+                    costs[v, o, m] += t.first[o, m]
+            if drains and a.drain and levels[OUT] > 1:
+                costs[v, OUT, levels[OUT] - 2] += t.first[OUT, levels[OUT] - 2]
+    return costs, constants
+
+
+@njit(cache=True)
+def completion_table(costs, possible, bounds, axes, strides):
+    """Cheapest placement of the innermost boundaries at or below every point.
+
+    Returns [a, b, c, point]: a, b, c boundaries of the three operands, pairwise nested.
+    Shared capacity is ignored, so it is a lower bound; without sharing it is exact.
+    `costs` and `possible` [o, m, point].
+    """
+    n = costs.shape[2]
+    out = np.full((bounds[0] + 1, bounds[1] + 1, bounds[2] + 1, n), np.inf)
+    placed = np.zeros(3, dtype=np.int64)
+    for a in range(bounds[0] + 1):
+        for b in range(bounds[1] + 1):
+            for c in range(bounds[2] + 1):
+                best = out[a, b, c]
+                if a + b + c == 0:
+                    best[:] = 0.0
+                    continue
+                placed[0], placed[1], placed[2] = a, b, c
+                for o in range(3):
+                    if placed[o] == 0:
+                        continue
+                    m = placed[o] - 1
+                    before = out[
+                        a - 1 if o == 0 else a, b - 1 if o == 1 else b, c - 1 if o == 2 else c
+                    ]
+                    for i in range(n):
+                        if possible[o, m, i]:
+                            best[i] = min(best[i], before[i] + costs[o, m, i])
+                prefix_minimum(best, axes, strides)
+    return out

@@ -1,0 +1,149 @@
+"""Cycles that every boundary adds to a layer-tile at least, port by port (compiled).
+
+Two views bound the stall of one port from below: the *load*, all its busy cycles beyond
+the layer-tile's cycles, and the *wait*, what each transfer alone takes beyond its own
+windows. Both add up over boundaries, so the least over all mappings is a chain of least
+sum. On top come the first block of one input on its way in, and the last outputs' way
+out. Only a few views are kept: each is valid, so which ones matters for speed alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from cost.boundary_tables import OUT, SIZE, mac_link_amount, sums_cross, visits
+from cost.lattice import N_DIMS
+from cost.tile_latency import drain_cycles, link_transfers, shared_ends
+
+KEPT_LOADS, KEPT_WAITS = 3, 2
+"""Ports watched by their load and by their waits."""
+
+
+@njit(cache=True)
+def mac_port_stalls(a, q, factor, sizes):
+    """(load, wait) [port]: cycles that the MACs' own traffic keeps each port busy."""
+    load = np.zeros(a.n_ports)
+    wait = np.zeros(a.n_ports)
+    ports = np.zeros(8, dtype=np.int64)
+    busy = np.zeros(8)
+    free = np.zeros(8)
+    ones = np.ones(N_DIMS, dtype=np.int64)
+    for o in range(3):
+        moved = mac_link_amount(a, o, factor, sizes)
+        periods, distinct = visits(ones, q, a.rel[o])
+        partial = o == OUT and sums_cross(a, -1, periods, distinct, factor)
+        n, _ = link_transfers(
+            a, o, -1, 0.0, moved, periods, distinct, partial, 1, ports, busy, free, 0
+        )
+        for i in range(n):
+            load[ports[i]] += busy[i]
+            wait[ports[i]] += max(0.0, busy[i] - free[i])
+    return load, wait
+
+
+@njit(cache=True)
+def _widest_window(a, o, m, product, held_bits):
+    """Cycles of the widest refill window that boundary (o, m) can have at `product`.
+
+    A level too small for two copies of `held_bits` refills only in the run on its top; one
+    that sees nothing but irrelevant loops has all of them in that run.
+    """
+    window = 1
+    alike = m == 0
+    for d in range(N_DIMS):
+        window *= product[d]
+        if product[d] > 1 and a.rel[o, d] != 0:
+            alike = False
+    if not a.explicit or not alike:
+        return window
+    return window if 2 * held_bits <= a.memory[a.mem_index[o, m], SIZE] else 1
+
+
+@njit(cache=True)
+def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
+    """Views of what each boundary adds to the latency, and the constants to add them to.
+
+    Returns (views [view, o, m, point], constants [view], first [o, m, point]): for every
+    view, temporal cycles + constant + the views' entries of all boundaries never exceed
+    temporal and stall cycles. `first` holds the cycles of an input's first block, and for
+    O those of the last outputs if this boundary is its topmost. `possible` [o, m, point];
+    `amounts` [o, m, point, (held bits, held, moved)].
+    """
+    n_points = products.shape[0]
+    max_levels = a.mem_index.shape[1]
+    load = np.zeros((a.n_ports, 3, max_levels, n_points))
+    wait = np.zeros((a.n_ports, 3, max_levels, n_points))
+    first = np.zeros((3, max_levels, n_points))
+    ports = np.zeros(8, dtype=np.int64)
+    busy = np.zeros(8)
+    free = np.zeros(8)
+    total = 1
+    for d in range(N_DIMS):
+        total *= q[d]
+    least_load, least_wait = mac_port_stalls(a, q, factor, sizes)
+    fixed_load = least_load - total
+    fixed_wait = least_wait.copy()
+    any_wait = np.zeros(a.n_ports, dtype=np.bool_)
+    least_load -= total
+    for o in range(3):
+        for m in range(levels[o] - 1):
+            low_load = np.full(a.n_ports, np.inf)
+            low_wait = np.full(a.n_ports, np.inf)
+            for i in range(n_points):
+                if not possible[o, m, i]:
+                    continue
+                held_bits, held, moved = amounts[o, m, i]
+                window = _widest_window(a, o, m, products[i], held_bits)
+                periods, distinct = visits(products[i], q, a.rel[o])
+                partial = o == OUT and sums_cross(a, m, periods, distinct, factor)
+                n, cycles = link_transfers(
+                    a, o, m, held, moved, periods, distinct, partial, window, ports, busy, free, 0
+                )
+                first[o, m, i] = cycles
+                if o == OUT and a.drain:
+                    first[o, m, i] = drain_cycles(a, m, held, moved)
+                for k in range(n):
+                    load[ports[k], o, m, i] += busy[k]
+                    late = max(0.0, busy[k] - free[k])
+                    wait[ports[k], o, m, i] += late
+                    if late > 0:
+                        any_wait[ports[k]] = True
+                for p in range(a.n_ports):
+                    low_load[p] = min(low_load[p], load[p, o, m, i])
+                    low_wait[p] = min(low_wait[p], wait[p, o, m, i])
+            for p in range(a.n_ports):
+                if low_load[p] < np.inf:
+                    least_load[p] += low_load[p]
+                    least_wait[p] += low_wait[p]
+    by_load = np.argsort(-least_load)[:KEPT_LOADS]
+    by_wait = np.argsort(-(least_wait + any_wait))[:KEPT_WAITS]
+    views = np.zeros((KEPT_LOADS + KEPT_WAITS, 3, max_levels, n_points))
+    constants = np.zeros(KEPT_LOADS + KEPT_WAITS)
+    n = 0
+    for p in by_wait:
+        # The first view also says that no stall is below zero.
+        if n == 0 or any_wait[p]:
+            views[n] = wait[p]
+            constants[n] = fixed_wait[p]
+            n += 1
+    for p in by_load:
+        most = fixed_load[p]
+        for o in range(3):
+            for m in range(levels[o] - 1):
+                most += load[p, o, m].max()
+        if most > 0:
+            views[n] = load[p]
+            constants[n] = fixed_load[p]
+            n += 1
+    return views[:n], constants[:n], first
+
+
+@njit(cache=True)
+def first_block_counts(a, o, m):
+    """Whether the first block of input o over link m lengthens the loading for certain.
+
+    Under the reference's rules a link that shares one end with the other input may be
+    overwritten (Q15).
+    """
+    return a.precision[o, 0] > 0 and (a.add_half or shared_ends(a, o, m, a.n_levels) == 0)
