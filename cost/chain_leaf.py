@@ -10,6 +10,9 @@ from cost.chain_state import FOUND, LEAVES, OVERFLOWED, TOLERANCE
 from cost.lattice import N_DIMS
 from cost.tile_latency import double_buffer_flags, mapping_latency
 
+ROUNDING = 1e-12
+"""Costs closer than this are equal: sums of the same terms in another order differ so."""
+
 
 @njit(cache=True)
 def _as_good(t, row, energy, latency, rounding):
@@ -40,7 +43,10 @@ def hopeless(t, s, energy, latency, weighted):
     for i in range(s.counters[FOUND]):
         row = s.archive[i]
         if t.weighted_only:
-            better = t.energy_weight * row[0] + t.latency_weight * row[1] <= weighted
+            # Cycles are whole: where nothing else counts, a better mapping saves one at least.
+            gain = t.latency_weight * (1.0 - 1e-6) if t.energy_weight == 0 else 0.0
+            known = t.energy_weight * row[0] + t.latency_weight * row[1]
+            better = known - gain <= weighted * (1.0 + ROUNDING)
         else:
             better = _as_good(t, row, energy, latency, shrink)
         if better and not _holds_more(t, row[2:], s.usage):
@@ -123,8 +129,7 @@ def _archive(t, s, energy, latency, usage, flags, depth):
     n = s.counters[FOUND]
     for i in range(n):
         row = s.archive[i]
-        # Sums of the same terms in another order differ in the last digits.
-        if _as_good(t, row, energy, latency, 1.0 + 1e-13) and not _holds_more(t, row[2:], usage):
+        if _as_good(t, row, energy, latency, 1.0 + ROUNDING) and not _holds_more(t, row[2:], usage):
             return
     mine = np.empty(2)
     mine[0], mine[1] = energy, latency

@@ -16,7 +16,13 @@ from cost.boundary_tables import SIZE
 from cost.chain_search import search
 from cost.chain_state import FOUND, MAX_TRAIL, OVERFLOWED, SearchState, SearchTables
 from cost.layer_model import MAX_LEVELS, LayerModel
-from cost.mapping_tables import completion_table, latency_views, mapping_tables
+from cost.mapping_tables import (
+    MappingTables,
+    completion_table,
+    latency_views,
+    mapping_tables,
+)
+from cost.view_mix import best_mix
 from problems.workload import LOOP_DIMS
 
 NODES_A_TURN = 200_000
@@ -66,35 +72,85 @@ class Aim:
     budget_bits: np.ndarray | None = None
 
 
-def _tables(
-    model: LayerModel, sizes: np.ndarray, levels: np.ndarray, aim: Aim, budget: np.ndarray
-) -> SearchTables:
-    """Tables, costs to go and limits of one search."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """Tables of a layer-tile under one placement, with the mix of views for its weights."""
+
+    tables: MappingTables
+    possible: np.ndarray
+    costs: np.ndarray
+    constants: np.ndarray
+    bound: float
+
+
+def _prepare(
+    model: LayerModel, sizes: np.ndarray, levels: np.ndarray, weights: tuple[float, float]
+) -> _Prepared:
     arrays = model.arrays
     t = mapping_tables(arrays, sizes, levels)
     possible = t.pj < np.inf
     costs, constants = latency_views(arrays, t, levels, True)
+    # Without weights the mix that bounds the latency alone is as good as any.
+    energy_weight, latency_weight = weights if weights[1] > 0 else (0.0, 1.0)
+    base = energy_weight * np.where(possible, t.pj, 0.0)
+    shares, bound = best_mix(
+        base, costs, constants, latency_weight, possible, levels - 1, t.axes, t.strides
+    )
+    costs = np.concatenate([costs, np.tensordot(shares, costs, 1)[None]])
+    constants = np.append(constants, shares @ constants)
+    return _Prepared(
+        tables=t,
+        possible=possible,
+        costs=costs,
+        constants=constants,
+        bound=float(bound) + energy_weight * t.fixed_pj,
+    )
+
+
+def mixed_bound(
+    model: LayerModel,
+    sizes: np.ndarray,
+    levels: tuple[int, int, int],
+    weights: tuple[float, float],
+) -> float:
+    """Lower bound of the weighted cost of every mapping; infinite if nothing fits."""
+    if weights[1] <= 0:
+        return 0.0
+    return _prepare(model, sizes, np.array(levels, dtype=np.int64), weights).bound
+
+
+def _tables(
+    model: LayerModel,
+    sizes: np.ndarray,
+    levels: np.ndarray,
+    aim: Aim,
+    budget: np.ndarray,
+) -> SearchTables:
+    """Tables, costs to go and limits of one search."""
+    ready = _prepare(model, sizes, levels, aim.weights)
+    t = ready.tables
 
     def to_go(table: np.ndarray) -> np.ndarray:
-        return np.asarray(completion_table(table, possible, levels - 1, t.axes, t.strides))
+        return np.asarray(completion_table(table, ready.possible, levels - 1, t.axes, t.strides))
 
-    views = np.stack([to_go(cost) for cost in costs], axis=-1)
+    views = np.stack([to_go(cost) for cost in ready.costs], axis=-1)
     if any(aim.weights):
-        energy = np.where(possible, t.pj, 0.0)
+        energy = np.where(ready.possible, t.pj, 0.0)
         weighted = np.stack(
-            [to_go(aim.weights[0] * energy + aim.weights[1] * cost) for cost in costs], axis=-1
+            [to_go(aim.weights[0] * energy + aim.weights[1] * cost) for cost in ready.costs],
+            axis=-1,
         )
     else:
         weighted = np.zeros_like(views)
     n_memories = model.memory.shape[0]
     weigh = np.zeros(n_memories, dtype=np.bool_) if aim.weigh_memory is None else aim.weigh_memory
     return SearchTables(
-        layer=arrays,
+        layer=model.arrays,
         tables=t,
         sizes=sizes,
         levels=levels,
-        view_costs=np.ascontiguousarray(np.moveaxis(costs, 0, -1)),
-        view_constants=constants,
+        view_costs=np.ascontiguousarray(np.moveaxis(ready.costs, 0, -1)),
+        view_constants=ready.constants,
         energy_to_go=to_go(t.pj),
         views_to_go=views,
         weighted_to_go=weighted,
@@ -157,10 +213,21 @@ def pareto_set(
     if aim.budget_bits is not None:
         budget = aim.budget_bits.astype(np.float64)
     tables = _tables(model, sizes, np.array(levels, dtype=np.int64), aim, budget)
+    return _search(model, tables, levels, pause, capacity)
+
+
+def _search(
+    model: LayerModel,
+    tables: SearchTables,
+    levels: tuple[int, int, int],
+    pause: Callable[[], object] | None,
+    capacity: int,
+) -> tuple[MappingPoint, ...]:
+    """`pareto_set` over tables at hand."""
     usage = np.zeros(model.memory.shape[0])
     for o in range(3):
         usage[model.mem_index[o, levels[o] - 1]] += tables.tables.tensor_bits[o]
-    if (usage > budget).any():
+    if (usage > tables.budget).any():
         return ()
     while True:
         state = _state(usage.copy(), len(tables.view_constants), capacity)
@@ -223,7 +290,7 @@ def _point(
     )
 
 
-WIDENING = (1e-9, 1e-3, 1e-2, 5e-2, 0.25, 1.0, np.inf)
+WIDENING = (1e-9, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 0.5, np.inf)
 """Relative distances from the lower bound at which a best mapping is looked for in turn."""
 
 
@@ -240,9 +307,17 @@ def best_mapping(
     `bound` is a lower bound of that cost: a narrow search around it usually succeeds, and
     a search that finds anything within its cut-off has found the best.
     """
+    aim = Aim(weights=weights, weighted_only=True)
+    counts = np.array(levels, dtype=np.int64)
+    tables = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
+    last = len(tables.tables.products) - 1
+    root = tables.weighted_to_go[tuple(counts - 1)][last] + weights[1] * tables.view_constants
+    bound = max(bound, float(root.max()) + weights[0] * tables.tables.fixed_pj)
+    if not np.isfinite(bound):
+        return None
     for widening in WIDENING:
-        aim = Aim(weights=weights, weighted_cutoff=bound * (1 + widening), weighted_only=True)
-        points = pareto_set(model, sizes, levels, aim, pause=pause)
+        tables = tables._replace(weighted_cutoff=bound * (1 + widening))
+        points = _search(model, tables, levels, pause, 256)
         if points:
             return points[0]
     return None

@@ -16,7 +16,7 @@ from cost.boundary_tables import OUT, SIZE, mac_link_amount, sums_cross, visits
 from cost.lattice import N_DIMS
 from cost.tile_latency import drain_cycles, link_transfers, shared_ends
 
-KEPT_LOADS, KEPT_WAITS = 3, 2
+KEPT_LOADS, KEPT_WAITS = 5, 3
 """Ports watched by their load and by their waits."""
 
 
@@ -116,7 +116,12 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
                 if low_load[p] < np.inf:
                     least_load[p] += low_load[p]
                     least_wait[p] += low_wait[p]
-    by_load = np.argsort(-least_load)[:KEPT_LOADS]
+    most_load = fixed_load.copy()
+    for o in range(3):
+        for m in range(levels[o] - 1):
+            for p in range(a.n_ports):
+                most_load[p] += load[p, o, m].max()
+    by_load = np.argsort(-np.where(most_load > 0, least_load, -np.inf))[:KEPT_LOADS]
     by_wait = np.argsort(-(least_wait + any_wait))[:KEPT_WAITS]
     views = np.zeros((KEPT_LOADS + KEPT_WAITS, 3, max_levels, n_points))
     constants = np.zeros(KEPT_LOADS + KEPT_WAITS)
@@ -128,11 +133,7 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
             constants[n] = fixed_wait[p]
             n += 1
     for p in by_load:
-        most = fixed_load[p]
-        for o in range(3):
-            for m in range(levels[o] - 1):
-                most += load[p, o, m].max()
-        if most > 0:
+        if most_load[p] > 0:
             views[n] = load[p]
             constants[n] = fixed_load[p]
             n += 1

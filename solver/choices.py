@@ -9,7 +9,7 @@ import numpy as np
 
 from cost.capacity_bound import capacity_prices, priced
 from cost.kind_paths import cheapest, kind_through, weigh_table
-from cost.mapping_search import Aim, MappingPoint, best_mapping, pareto_set
+from cost.mapping_search import Aim, MappingPoint, best_mapping, mixed_bound, pareto_set
 from cost.stack_tiles import StackTiling
 from problems.workload import Operand
 from solver.stack_tables import (
@@ -171,13 +171,32 @@ class ChoiceBuilder:
                 for e, (w, i, o) in enumerate(pick.tolist()):
                     memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
                     size = kind.kind.sizes[e]
-                    if (option.first + e, size, memories, weights) not in self._best:
-                        energy, cycles = kind.f[e, w, i, o].tolist()
-                        bound = weights[0] * energy + weights[1] * cycles
-                        self._search_best(option.first + e, size, memories, weights, bound)
-                        fresh = True
+                    energy, cycles = kind.f[e, w, i, o].tolist()
+                    bound = weights[0] * energy + weights[1] * cycles
+                    fresh |= self._raise(option.first + e, size, memories, weights, bound)
             if not fresh:
                 return floor
+
+    def _raise(
+        self,
+        index: int,
+        size: tuple[int, int],
+        memories: tuple[int, int, int],
+        weights: tuple[float, float],
+        bound: float,
+    ) -> bool:
+        """Look closer at a layer-tile's best mapping; False if it is known."""
+        key = (index, size, memories, weights)
+        if key in self._best:
+            return False
+        costs = self._costs_known.setdefault((index, size, weights), {})
+        if memories not in costs:
+            sizes = self.tables.tile_sizes(index, *size)
+            mixed = mixed_bound(self.tables.models[index], sizes, self._levels(memories), weights)
+            costs[memories] = max(bound, mixed)
+        else:
+            self._search_best(index, size, memories, weights, max(bound, costs[memories]))
+        return True
 
     def floor(self, option: StackOption, weights: tuple[float, float]) -> float:
         """Weighted lower bound of `option` by all that is known."""

@@ -1,0 +1,119 @@
+"""The mix of latency views that bounds a layer-tile best (compiled).
+
+Every view bounds the latency of every mapping, so any convex mix of views does too. The
+least mix over all chains of boundaries is concave in the shares; fictitious play looks
+for good shares. Any shares are valid: only the tightness depends on them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+ROUNDS = 32
+
+
+@njit(cache=True)
+def _prefix_argmin(values, origin, axes, strides):
+    """`prefix_minimum` that also carries along where each minimum comes from."""
+    for a in range(axes.shape[0]):
+        step = strides[a]
+        block = step * (axes[a, 2] + 1)
+        for start in range(0, values.shape[0], block):
+            for point in range(start + step, start + block):
+                if values[point - step] < values[point]:
+                    values[point] = values[point - step]
+                    origin[point] = origin[point - step]
+
+
+@njit(cache=True)
+def cheapest_chain(costs, possible, bounds, axes, strides, chain):
+    """Least cost of placing all boundaries; `chain` [o, m] receives the points.
+
+    As `completion_table` [bounds][last point], which it must equal.
+    """
+    n = costs.shape[2]
+    shape = (bounds[0] + 1, bounds[1] + 1, bounds[2] + 1, n)
+    out = np.full(shape, np.inf)
+    origin = np.full(shape, -1, dtype=np.int64)
+    placed = np.zeros(3, dtype=np.int64)
+    for a in range(bounds[0] + 1):
+        for b in range(bounds[1] + 1):
+            for c in range(bounds[2] + 1):
+                best = out[a, b, c]
+                if a + b + c == 0:
+                    best[:] = 0.0
+                    continue
+                placed[0], placed[1], placed[2] = a, b, c
+                for o in range(3):
+                    if placed[o] == 0:
+                        continue
+                    m = placed[o] - 1
+                    before = out[
+                        a - 1 if o == 0 else a, b - 1 if o == 1 else b, c - 1 if o == 2 else c
+                    ]
+                    for i in range(n):
+                        if possible[o, m, i] and before[i] + costs[o, m, i] < best[i]:
+                            best[i] = before[i] + costs[o, m, i]
+                            origin[a, b, c, i] = 3 * i + o
+                _prefix_argmin(best, origin[a, b, c], axes, strides)
+    a, b, c = bounds[0], bounds[1], bounds[2]
+    value = out[a, b, c, n - 1]
+    if np.isinf(value):
+        return value
+    point = n - 1
+    while a + b + c > 0:
+        step = origin[a, b, c, point]
+        o = step % 3
+        point = step // 3
+        placed[0], placed[1], placed[2] = a, b, c
+        chain[o, placed[o] - 1] = point
+        if o == 0:
+            a -= 1
+        elif o == 1:
+            b -= 1
+        else:
+            c -= 1
+    return value
+
+
+@njit(cache=True)
+def best_mix(base, costs, constants, weight, possible, bounds, axes, strides):
+    """Shares [v] of the views, and the bound base + weight * mixed latency that they give.
+
+    `base` [o, m, point] is added to `weight` times the mixed `costs` [v, o, m, point].
+    Fictitious play: chains answer shares, and shares answer the chains so far.
+    """
+    n_views = constants.shape[0]
+    shares = np.full(n_views, 1.0 / n_views)
+    best_shares = shares.copy()
+    best = -np.inf
+    chain = np.zeros((3, costs.shape[2]), dtype=np.int64)
+    for k in range(ROUNDS):
+        mixed = base.copy()
+        constant = 0.0
+        for v in range(n_views):
+            if shares[v] > 0:
+                mixed += weight * shares[v] * costs[v]
+                constant += weight * shares[v] * constants[v]
+        value = constant + cheapest_chain(mixed, possible, bounds, axes, strides, chain)
+        if value > best:
+            best = value
+            best_shares = shares.copy()
+        if np.isinf(value):
+            break
+        # The view that this chain looks worst in gets a larger share.
+        longest = 0
+        most = -np.inf
+        for v in range(n_views):
+            length = constants[v]
+            for o in range(3):
+                for m in range(bounds[o]):
+                    length += costs[v, o, m, chain[o, m]]
+            if length > most:
+                most = length
+                longest = v
+        share = 1.0 if k == 0 else 1.0 / (k + 1.5)
+        shares *= 1.0 - share
+        shares[longest] += share
+    return best_shares, best
