@@ -107,7 +107,7 @@ def input_elements(layer: Layer, outputs: Extent) -> int:
 
 def input_elements_per_pixel(layer: Layer) -> int:
     """Elements of one activation operand per pixel: batch times channels."""
-    return layer.sizes["B"] * layer.sizes[layer.input_channel_dim]
+    return layer.sizes["B"] * layer.input_channels
 
 
 def output_bits(layer: Layer, extent: Extent) -> int:
@@ -202,8 +202,8 @@ def _input_read_by(name: str, members: list[Layer]) -> StackInput:
     extents = [input_extent(layer, (layer.sizes["OX"], layer.sizes["OY"])) for layer in readers]
     return StackInput(
         name=name,
-        batch=min(layer.sizes["B"] for layer in readers),
-        channels=min(layer.sizes[layer.input_channel_dim] for layer in readers),
+        batch=max(layer.sizes["B"] for layer in readers),
+        channels=min(layer.input_channels for layer in readers),
         width=max(columns for columns, _ in extents),
         height=max(rows for _, rows in extents),
         element_bits=max(layer.precision.input_bits for layer in readers),

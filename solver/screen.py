@@ -141,7 +141,7 @@ def _screen(
     bits = producer.precision.output_bits if producer else workload.input_bits
     # A layer that reads DRAM in place moves its own data width.
     bits = min(bits, first.precision.input_bits)
-    fresh_bits = fresh_elements * first.sizes[first.input_channel_dim] * bits
+    fresh_bits = fresh_elements * first.input_channels * bits
     read_pj = _link_pj_per_bit(hardware, Operand.I, inward=True)
     write_pj = _link_pj_per_bit(hardware, Operand.O, inward=False)
     if not tables.rules.integer_unrolling:
