@@ -73,8 +73,9 @@ def reference_schedule(
     ------
     NoMappingError
         If the mapper finds nothing for a layer-tile, even over all levels.
-    ValueError
-        If the tile size is not positive, or some memory chain cannot hold a tensor.
+    ReferenceRuleError
+        If the tile size is not positive, some memory chain cannot hold a tensor, or the
+        workload has several outputs.
     """
     memo = _Memo(hardware, mapper)
     chosen = automatic_stacks(hardware, workload) if stacks is None else stacks

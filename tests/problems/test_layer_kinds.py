@@ -1,6 +1,5 @@
 """Each layer kind: its operands, which loops touch them, and what it must be given."""
 
-
 import pytest
 
 from problems import Layer, LayerKind, TensorIndex, load_problem
