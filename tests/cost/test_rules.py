@@ -274,3 +274,24 @@ def test_cached_reads_differ_only_where_widths_do(
     assert bits[1] == [of.input_channels * 8 * 12, of.input_channels * 8 * 8]
     assert bits[0] == [part * output_bits // 8 for part in bits[1]]
     assert (found[0] == found[1]) == same
+
+
+@pytest.mark.parametrize("rules", [DEFINES, EXACT], ids=lambda rules: rules.name)
+@pytest.mark.parametrize(
+    ("special", "general", "ones"),
+    [
+        (LayerKind.CONV, LayerKind.GROUPED_CONV, "G"),
+        (LayerKind.DEPTHWISE, LayerKind.GROUPED_CONV, "K C"),
+        (LayerKind.MATMUL, LayerKind.POINTWISE, "OY"),
+        (LayerKind.FULLY_CONNECTED, LayerKind.MATMUL, "OX"),
+        (LayerKind.POINTWISE, LayerKind.CONV, "FX FY"),
+        (LayerKind.GLOBAL_POOL, LayerKind.POOL, "OX OY"),
+        (LayerKind.MAX_POOL, LayerKind.AVERAGE_POOL, ""),
+    ],
+)
+def test_special_cases_of_a_kind_cost_alike(
+    special: LayerKind, general: LayerKind, ones: str, rules: RuleSet
+) -> None:
+    """Tests that a kind is its more general one with some loops of a single step."""
+    alike = of_kind(general, **dict.fromkeys(ones.split(), 1))
+    assert cost(of_kind(special), rules) == cost(alike, rules)
