@@ -69,11 +69,13 @@ def search_loop_orders(model: TileModel, limit: int) -> MappedTile | None:
     energies = _Energies(model)
     best: TemporalMapping | None = None
     best_pj = 0.0
+    mac_pj = model.hardware.mac_pj * model.layer_tile.macs
     for order in loop_orders(loops):
         cuts = allocator.allocate(order)
         if cuts is None:
             continue
-        energy_pj = energies.of(order, cuts)
+        # With the MACs, as the reference compares: they decide which last bits make a tie.
+        energy_pj = energies.of(order, cuts) + mac_pj
         if best is None or energy_pj < best_pj:
             best_pj = energy_pj
             best = _mapping(model, order, cuts)

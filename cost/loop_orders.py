@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from problems.errors import FuseproofError
+
 Loop = tuple[str, int]
 """A temporal loop: dim and number of steps."""
 
 
-class TooFewLoopFactorsError(ValueError):
+class TooFewLoopFactorsError(FuseproofError, ValueError):
     """The limit on loop factors is below the number of loop dims that need one."""
 
 

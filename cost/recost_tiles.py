@@ -138,7 +138,7 @@ def map_bits(workload: Workload, position: int) -> int:
 
 def operand_channels(layer: Layer) -> int:
     """Channels of the activation operand, times the batch."""
-    return layer.sizes["B"] * layer.sizes[layer.input_channel_dim]
+    return layer.sizes["B"] * layer.input_channels
 
 
 def edge(layer: Layer, x: AxisStep, y: AxisStep, fresh_width: int, rules: RuleSet) -> Edge:

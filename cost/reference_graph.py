@@ -14,10 +14,15 @@ from functools import cached_property
 
 import networkx as nx
 
+from problems.errors import FuseproofError
 from problems.workload import Layer, Workload
 
 Extent = tuple[int, int]
 """Columns and rows."""
+
+
+class ReferenceRuleError(FuseproofError, ValueError):
+    """The reference's rules have no answer for this workload, hardware or tile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +112,7 @@ def input_elements(layer: Layer, outputs: Extent) -> int:
 
 def input_elements_per_pixel(layer: Layer) -> int:
     """Elements of one activation operand per pixel: batch times channels."""
-    return layer.sizes["B"] * layer.sizes[layer.input_channel_dim]
+    return layer.sizes["B"] * layer.input_channels
 
 
 def output_bits(layer: Layer, extent: Extent) -> int:
@@ -137,13 +142,15 @@ def whole_graph(workload: Workload) -> StackGraph:
 
     Raises
     ------
-    ValueError
+    ReferenceRuleError
         If more than one layer has no consumer.
     """
     order = processing_order(workload)
     sinks = [name for name in order if workload.graph.out_degree(name) == 0]
     if len(sinks) != 1:
-        raise ValueError(f"workload {workload.name} has several outputs: {', '.join(sinks)}")
+        raise ReferenceRuleError(
+            f"workload {workload.name} has several outputs: {', '.join(sinks)}"
+        )
     layers = [workload.by_name[name] for name in order if name != workload.input_name]
     # The only sink of a graph need not come last within its generation order.
     layers.sort(key=lambda layer: layer.name == sinks[0])
@@ -170,8 +177,10 @@ def build_stack(workload: Workload, names: Collection[str]) -> StackGraph:
 
     Raises
     ------
+    ReferenceRuleError
+        If the layers have several outputs.
     ValueError
-        If the layers have several outputs, or a name is unknown.
+        If a name is unknown.
     """
     unknown = sorted(set(names) - set(workload.by_name))
     if unknown:
@@ -184,7 +193,9 @@ def build_stack(workload: Workload, names: Collection[str]) -> StackGraph:
     graph.add_edges_from((source, layer.name) for layer in members for source in layer.sources)
     sinks = [name for name in graph if graph.out_degree(name) == 0]
     if len(sinks) != 1:
-        raise ValueError(f"stack of {', '.join(names)} has several outputs: {', '.join(sinks)}")
+        raise ReferenceRuleError(
+            f"stack of {', '.join(names)} has several outputs: {', '.join(sinks)}"
+        )
     order = list(nx.topological_sort(graph))
     layers = [workload.by_name[name] for name in order if name in workload.by_name]
     layers = [layer for layer in layers if layer.name in names]
@@ -202,8 +213,8 @@ def _input_read_by(name: str, members: list[Layer]) -> StackInput:
     extents = [input_extent(layer, (layer.sizes["OX"], layer.sizes["OY"])) for layer in readers]
     return StackInput(
         name=name,
-        batch=min(layer.sizes["B"] for layer in readers),
-        channels=min(layer.sizes[layer.input_channel_dim] for layer in readers),
+        batch=max(layer.sizes["B"] for layer in readers),
+        channels=min(layer.input_channels for layer in readers),
         width=max(columns for columns, _ in extents),
         height=max(rows for _, rows in extents),
         element_bits=max(layer.precision.input_bits for layer in readers),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cost.overlap import OverlapMode
-from cost.reference_graph import StackGraph, StackInput, input_bits, output_bits
+from cost.reference_graph import ReferenceRuleError, StackGraph, StackInput, input_bits, output_bits
 from cost.reference_tiles import TileGeometry
 from problems.hardware import Hardware
 from problems.workload import Layer, Operand
@@ -83,13 +83,13 @@ def place_input(hardware: Hardware, source: StackInput, bits: int) -> int:
 
     Raises
     ------
-    ValueError
+    ReferenceRuleError
         If no memory for activations holds it.
     """
     for memory in hardware.chains[Operand.I]:
         if _single(hardware, memory) and hardware.memories[memory].size_bits >= bits:
             return memory
-    raise ValueError(f"{hardware.name}: no memory holds {bits} bits of input {source.name}")
+    raise ReferenceRuleError(f"{hardware.name}: no memory holds {bits} bits of input {source.name}")
 
 
 def place_layer(
@@ -107,7 +107,7 @@ def place_layer(
 
     Raises
     ------
-    ValueError
+    ReferenceRuleError
         If no memory holds the inputs or the output.
     """
     operands = input_bits(layer, extent)
@@ -120,7 +120,9 @@ def place_layer(
         None,
     )
     if inputs is None:
-        raise ValueError(f"{hardware.name}: no memory holds the inputs of layer {layer.name}")
+        raise ReferenceRuleError(
+            f"{hardware.name}: no memory holds the inputs of layer {layer.name}"
+        )
     output = hardware.chains[Operand.O][-1]
     if not is_last:
         produced = output_bits(layer, extent)
@@ -130,7 +132,9 @@ def place_layer(
                 output = memory
                 break
         else:
-            raise ValueError(f"{hardware.name}: no memory holds the output of layer {layer.name}")
+            raise ReferenceRuleError(
+                f"{hardware.name}: no memory holds the output of layer {layer.name}"
+            )
     return LayerPlaces(
         inputs=inputs,
         output=output,
@@ -163,4 +167,6 @@ def _lowest_shared(
         needed = bits - (discount_bits if memory == discounted else 0)
         if hardware.memories[memory].size_bits >= needed:
             return memory
-    raise ValueError(f"{hardware.name}: no memory shared by inputs and outputs holds {bits} bits")
+    raise ReferenceRuleError(
+        f"{hardware.name}: no memory shared by inputs and outputs holds {bits} bits"
+    )

@@ -24,7 +24,13 @@ from cost.policy_result import (
     summarise,
 )
 from cost.reference_copies import arrival_copy, copies_after, copies_before
-from cost.reference_graph import Extent, StackGraph, StackInput, resized
+from cost.reference_graph import (
+    Extent,
+    ReferenceRuleError,
+    StackGraph,
+    StackInput,
+    resized,
+)
 from cost.reference_levels import (
     CachePlaces,
     LayerPlaces,
@@ -73,9 +79,13 @@ def reference_schedule(
     ------
     NoMappingError
         If the mapper finds nothing for a layer-tile, even over all levels.
-    ValueError
-        If the tile size is not positive, or some memory chain cannot hold a tensor.
+    ReferenceRuleError
+        If the tile size is not positive, some memory chain cannot hold a tensor, the
+        workload has several outputs, or the rules have no word for its dilation.
     """
+    for layer in workload.layers:
+        if not rules.true_spans and (layer.dilation_x, layer.dilation_y) != (1, 1):
+            raise ReferenceRuleError(f"layer {layer.name}: the rules {rules.name} know no dilation")
     memo = _Memo(hardware, mapper)
     chosen = automatic_stacks(hardware, workload) if stacks is None else stacks
     return summarise(

@@ -13,6 +13,7 @@ from cost.overlap import OverlapMode
 from cost.reference_backward import BackwardPass, backward_pass, tile_sizes
 from cost.reference_graph import (
     Extent,
+    ReferenceRuleError,
     StackGraph,
     input_bits,
     input_elements,
@@ -108,11 +109,11 @@ def tile_classes(stack: StackGraph, tile: Extent) -> tuple[TileClass, ...]:
 
     Raises
     ------
-    ValueError
+    ReferenceRuleError
         If a tile size is not positive.
     """
     if min(tile) < 1:
-        raise ValueError(f"tile size must be at least 1x1, got {tile[0]}x{tile[1]}")
+        raise ReferenceRuleError(f"tile size must be at least 1x1, got {tile[0]}x{tile[1]}")
     width, height = stack.full_sizes[stack.last.name]
     return tuple(
         TileClass(

@@ -105,7 +105,7 @@ def _edges(
 ) -> tuple[TileEdge, ...]:
     edges = []
     for e, layer in enumerate(layers):
-        channels = layer.sizes[layer.input_channel_dim]
+        channels = layer.input_channels
         width = input_bits if e == 0 else layers[e - 1].precision.output_bits
         data = layer.precision.input_bits
         read = data if rules.cached_reads_at_data_width else layer.precision.output_bits
@@ -145,7 +145,7 @@ def _reference_caches(
     sized_x = column_sizes(chain_x, x.outputs[-1], not x.is_first, spans)
     h = v = corner = 0
     for e, layer in enumerate(layers):
-        unit = layer.sizes[layer.input_channel_dim] * layer.precision.input_bits
+        unit = layer.input_channels * layer.precision.input_bits
         full_width = chain_x[e].inputs(chain_x[e].outputs, spans)
         h += unit * sized_y[1][e] * sized_x[3][e]
         v += unit * full_width * sized_y[3][e]
@@ -226,7 +226,7 @@ def _exact_caches(
     chain = axis_layers(layers, "x")
     h_bits, v_bits = [], []
     for e, layer in enumerate(layers):
-        unit = layer.sizes[layer.input_channel_dim] * layer.precision.input_bits
+        unit = layer.input_channels * layer.precision.input_bits
         vx = max((x.cached[e] for x in columns if x.makes), default=0)
         vy = max((y.cached[e] for y in rows if y.makes), default=0)
         height = max(y.inputs[e] - (y.cached[e] if y.uses else 0) for y in rows)

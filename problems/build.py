@@ -86,7 +86,7 @@ def _precision(entry: LayerEntry, defaults: PrecisionEntry) -> Precision:
         return own if own is not None else shared if shared is not None else default
 
     own, base = entry.precision, DEFAULT_PRECISION
-    no_weights = entry.kind in (LayerKind.POOL, LayerKind.ADD)
+    no_weights = entry.kind.is_pool or entry.kind is LayerKind.ADD
     weight_bits = pick(own.weight_bits, defaults.weight_bits, base.weight_bits)
     return Precision(
         partial_bits=pick(own.partial_bits, defaults.partial_bits, base.partial_bits),

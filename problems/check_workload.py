@@ -17,17 +17,27 @@ REQUIRED_DIMS = {
     LayerKind.CONV: ("K", "C", "OY", "OX", "FY", "FX"),
     LayerKind.POINTWISE: ("K", "C", "OY", "OX"),
     LayerKind.DEPTHWISE: ("G", "OY", "OX", "FY", "FX"),
+    LayerKind.GROUPED_CONV: ("G", "K", "C", "OY", "OX", "FY", "FX"),
     LayerKind.POOL: ("G", "OY", "OX", "FY", "FX"),
+    LayerKind.MAX_POOL: ("G", "OY", "OX", "FY", "FX"),
+    LayerKind.AVERAGE_POOL: ("G", "OY", "OX", "FY", "FX"),
+    LayerKind.GLOBAL_POOL: ("G", "FY", "FX"),
     LayerKind.ADD: ("G", "OY", "OX"),
     LayerKind.FULLY_CONNECTED: ("K", "C"),
+    LayerKind.MATMUL: ("K", "C", "OX"),
 }
 OPTIONAL_DIMS = {
     LayerKind.CONV: ("B",),
     LayerKind.POINTWISE: ("B", "FY", "FX"),
     LayerKind.DEPTHWISE: ("B",),
+    LayerKind.GROUPED_CONV: ("B",),
     LayerKind.POOL: ("B",),
+    LayerKind.MAX_POOL: ("B",),
+    LayerKind.AVERAGE_POOL: ("B",),
+    LayerKind.GLOBAL_POOL: ("B", "OY", "OX"),
     LayerKind.ADD: ("B",),
     LayerKind.FULLY_CONNECTED: ("B", "OY", "OX", "FY", "FX"),
+    LayerKind.MATMUL: ("B", "OY"),
 }
 
 
@@ -88,13 +98,15 @@ def check_shape(layer: LayerEntry, file: str, key: str) -> None:
         message = f"reads '{layer.sources[0]}' twice; both operands would be one tensor"
         raise ProblemError(message, file=file, key=f"{key}.from")
     _check_window(layer, file, key)
-    if layer.kind in (LayerKind.POOL, LayerKind.ADD) and layer.precision.weight_bits:
+    if layer.kind is LayerKind.GLOBAL_POOL:
+        _check_global(layer, file, key)
+    if (layer.kind.is_pool or layer.kind is LayerKind.ADD) and layer.precision.weight_bits:
         message = f"{_a(layer.kind)} layer has no weights: leave out weight_bits"
         raise ProblemError(message, file=file, key=f"{key}.precision.weight_bits")
 
 
 def _a(kind: LayerKind) -> str:
-    return f"an {kind}" if kind is LayerKind.ADD else f"a {kind}"
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def _check_window(layer: LayerEntry, file: str, key: str) -> None:
@@ -117,6 +129,22 @@ def _check_window(layer: LayerEntry, file: str, key: str) -> None:
         if pad >= span:
             message = f"{pad} is not below the filter's span of {span}"
             raise ProblemError(message, file=file, key=f"{key}.padding.{side}")
+
+
+def _check_global(layer: LayerEntry, file: str, key: str) -> None:
+    """Check that a global pool has one output pixel; its window is then the whole map."""
+    for dim in ("OY", "OX"):
+        if layer.loops.get(dim, 1) != 1:
+            message = f"a global pool has one output pixel, not {dim} = {layer.loops[dim]}"
+            raise ProblemError(message, file=file, key=f"{key}.loops.{dim}")
+    pads = layer.padding
+    if (
+        layer.stride.x > 1
+        or layer.stride.y > 1
+        or any((pads.left, pads.right, pads.top, pads.bottom))
+    ):
+        message = "a global pool reads its whole input once: no stride, no padding"
+        raise ProblemError(message, file=file, key=key)
 
 
 def check_edges(workload: Workload, unmatched: set[str], file: str, prefix: str) -> None:
@@ -146,10 +174,11 @@ def _produced(workload: Workload, source: str) -> tuple[int, int, int, int | Non
 
 def _check_channels(workload: Workload, layer: Layer, source: str, file: str, key: str) -> None:
     channels, _, _, batch, _ = _produced(workload, source)
-    dim = layer.input_channel_dim
-    if layer.sizes[dim] != channels:
-        given = f"reads {dim} = {layer.sizes[dim]} channels but '{source}' has {channels}"
-        raise ProblemError(given, file=file, key=f"{key}.loops.{dim}")
+    dims = layer.input_channel_dims
+    if layer.input_channels != channels:
+        given = f"reads {' * '.join(dims)} = {layer.input_channels} channels"
+        given += f" but '{source}' has {channels}"
+        raise ProblemError(given, file=file, key=f"{key}.loops.{dims[0]}")
     if batch is not None and layer.sizes["B"] != batch:
         given = f"has batch B = {layer.sizes['B']} but '{source}' has {batch}"
         raise ProblemError(given, file=file, key=f"{key}.loops.B")

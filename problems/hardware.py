@@ -75,14 +75,18 @@ class Unroll:
 class SpatialRule:
     """Spatial unrolling of the layers it matches (first matching rule wins).
 
-    `kinds` restricts by layer kind (empty: all), `workload` and `layers` to named
-    layers of one workload (None / empty: all).
+    `kinds` restricts by layer kind (empty: all; `pool` stands for every kind of pool),
+    `workload` and `layers` to named layers of one workload (None / empty: all).
     """
 
     unroll: tuple[Unroll, ...]
     kinds: tuple[LayerKind, ...] = ()
     workload: str | None = None
     layers: tuple[str, ...] = ()
+
+    def names(self, kind: LayerKind) -> bool:
+        """Whether `kinds` covers a layer kind."""
+        return kind in self.kinds or (kind.is_pool and LayerKind.POOL in self.kinds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +126,7 @@ class Hardware:
                 continue
             if rule.layers and layer.name not in rule.layers:
                 continue
-            if rule.kinds and layer.kind not in rule.kinds:
+            if rule.kinds and not rule.names(layer.kind):
                 continue
             return rule.unroll
         return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -10,7 +11,7 @@ import networkx as nx
 
 LOOP_DIMS = ("B", "K", "C", "G", "OY", "OX", "FY", "FX")
 """Loop dimensions in declaration order: batch, output channel, input channel,
-group (depthwise, pooling, add), output rows and columns, filter rows and columns."""
+group (depthwise, grouped, pooling, add), output rows and columns, filter rows and columns."""
 
 
 class LayerKind(StrEnum):
@@ -19,9 +20,27 @@ class LayerKind(StrEnum):
     CONV = "conv"
     POINTWISE = "pointwise"
     DEPTHWISE = "depthwise"
+    GROUPED_CONV = "grouped_conv"
+    """G groups of K output and C input channels each; depthwise is K = C = 1."""
     POOL = "pool"
+    MAX_POOL = "max_pool"
+    AVERAGE_POOL = "average_pool"
+    GLOBAL_POOL = "global_pool"
+    """One output pixel from the whole map."""
     ADD = "add"
     FULLY_CONNECTED = "fully_connected"
+    MATMUL = "matmul"
+    """Rows (pixels) of C activations times a constant matrix of C x K weights."""
+
+    @property
+    def is_pool(self) -> bool:
+        """Whether the layer pools: no weights, channels do not mix."""
+        return self in _POOLS
+
+
+_POOLS = frozenset(
+    {LayerKind.POOL, LayerKind.MAX_POOL, LayerKind.AVERAGE_POOL, LayerKind.GLOBAL_POOL}
+)
 
 
 class Operand(StrEnum):
@@ -91,19 +110,24 @@ class Layer:
         return {dim: 1 for dim in LOOP_DIMS} | dict(self.loops)
 
     @property
-    def channel_dim(self) -> str:
-        """The dim that counts output channels: K, or G where channels do not mix."""
-        return "K" if any(dim == "K" for dim, _ in self.loops) else "G"
+    def channel_dims(self) -> tuple[str, ...]:
+        """Dims that count output channels: K, G where channels do not mix, or both."""
+        return tuple(dim for dim in ("K", "G") if any(dim == used for used, _ in self.loops))
 
     @property
-    def input_channel_dim(self) -> str:
-        """The dim that counts channels of the activation input."""
-        return "C" if any(dim == "C" for dim, _ in self.loops) else "G"
+    def input_channel_dims(self) -> tuple[str, ...]:
+        """Dims that count channels of each activation input: C, G, or both."""
+        return tuple(dim for dim in ("C", "G") if any(dim == used for used, _ in self.loops))
 
     @property
     def channels(self) -> int:
-        """Output channels."""
-        return self.sizes[self.channel_dim]
+        """Output channels, of all groups."""
+        return math.prod(self.sizes[dim] for dim in self.channel_dims)
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of each activation input, of all groups."""
+        return math.prod(self.sizes[dim] for dim in self.input_channel_dims)
 
     @property
     def has_weights(self) -> bool:
@@ -116,7 +140,7 @@ class Layer:
         if self.kind is LayerKind.ADD:
             return None
         used = {dim for dim, _ in self.loops}
-        wanted = ("FY", "FX") if self.kind is LayerKind.POOL else ("K", "C", "G", "FY", "FX")
+        wanted = ("FY", "FX") if self.kind.is_pool else ("K", "C", "G", "FY", "FX")
         return TensorIndex(direct=tuple(dim for dim in wanted if dim in used))
 
     @property
@@ -124,7 +148,7 @@ class Layer:
         """Index of each activation input."""
         used = {dim for dim, _ in self.loops}
         tied = "FX" in used
-        direct = ["B", self.input_channel_dim]
+        direct = ["B", *self.input_channel_dims]
         if not tied:
             direct += ["OY", "OX"]
         return TensorIndex(direct=tuple(direct), tied_x=tied, tied_y=tied)
@@ -132,7 +156,7 @@ class Layer:
     @property
     def output_index(self) -> TensorIndex:
         """Index of O."""
-        return TensorIndex(direct=("B", self.channel_dim, "OY", "OX"))
+        return TensorIndex(direct=("B", *self.channel_dims, "OY", "OX"))
 
     @property
     def weight_volume_bits(self) -> int:

@@ -100,7 +100,7 @@ def input_bits(tables: StackTables, layer: int) -> int:
     producer = workload.by_name.get(first.sources[0])
     bits = producer.precision.output_bits if producer else workload.input_bits
     # A layer that reads DRAM in place moves its own data width.
-    return first.sizes[first.input_channel_dim] * min(bits, first.precision.input_bits)
+    return first.input_channels * min(bits, first.precision.input_bits)
 
 
 def screen_ranges(tables: StackTables, ranges: tuple[StackRange, ...]) -> tuple[ScreenedRange, ...]:

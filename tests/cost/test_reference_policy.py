@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from cost.loop_order_search import LoopOrderSearch
 from cost.overlap import OverlapMode
 from cost.policy_result import MappedLayer, Mapper, PolicyResult, ScheduledTile
+from cost.reference_graph import ReferenceRuleError
 from cost.reference_mapper import loop_order_mapper
 from cost.reference_policy import NoMappingError, reference_schedule
 from problems import Hardware, Layer, Operand, load_problem
@@ -233,6 +235,32 @@ def test_levels_rise_until_a_mapping_fits() -> None:
     assert asked[:3] == [(3, 1), (4, 1), (3, 2)]
     layer = next(tiles(result)).layers[3]
     assert result.memory_names[layer.places.inputs] == "sram_1MB_A"
+
+
+def test_dilation_is_refused() -> None:
+    """Tests that rules that count distinct pixels at dilation 1 say so."""
+    problem = load_problem("fsrcnn@meta-proto-df")
+    first, *rest = problem.workload.layers
+    dilated = replace(problem.workload, layers=(replace(first, dilation_x=2), *rest))
+    with pytest.raises(ReferenceRuleError, match="layer 0: the rules defines know no dilation"):
+        reference_schedule(
+            problem.hardware,
+            dilated,
+            mode=OverlapMode.FULLY_CACHED,
+            tile=(60, 72),
+            mapper=lambda layer, sizes, levels: FREE,
+        )
+
+
+def test_padding_is_ignored() -> None:
+    """Tests that the padded network is scheduled as large as the reference's form of it."""
+    results = []
+    for name in ("mobilenet-v1", "mobilenet-v1-padded"):
+        golden = {"problem": f"{name}@meta-proto-df", "mode": "fully-cached", "tile": [7, 7]}
+        results.append(schedule(golden, lambda layer, sizes, levels: FREE))
+    reference, padded = ([tile.inputs[0].extent for tile in tiles(each)] for each in results)
+    assert reference == padded
+    assert results[0].energy_pj == results[1].energy_pj
 
 
 def test_nothing_fits() -> None:

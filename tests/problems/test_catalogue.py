@@ -4,7 +4,9 @@ import math
 
 import pytest
 
-from problems import Hardware, MemoryLevel, Operand, Workload, load_problem
+from problems import Hardware, LayerKind, MemoryLevel, Operand, Padding, Workload, load_problem
+
+SIDES = ("left", "right", "top", "bottom")
 
 
 def workload(name: str) -> Workload:
@@ -73,6 +75,44 @@ def test_network_input(name: str, channels: int, width: int, height: int) -> Non
     """The input is as large as the layers need when nothing is padded."""
     net = workload(name)
     assert (net.input_channels, net.input_width, net.input_height) == (channels, width, height)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "macs", "weights", "maps"),
+    [
+        # conv and fc: 1 814 073 344, pools and adds on top; parameters without biases and norms
+        ("resnet-18-padded", 31, 1_816_657_408, 11_678_912, [112, 56, 28, 14, 7, 1]),
+        ("mobilenet-v1-padded", 29, 568_790_528, 4_209_088, [112, 56, 28, 14, 7, 1]),
+    ],
+)
+def test_padded_networks_have_the_well_known_shapes(
+    name: str, layers: int, macs: int, weights: int, maps: list[int]
+) -> None:
+    """Padded, the image networks halve 224 pixels five times and cost what is published."""
+    net = workload(name)
+    assert (net.input_channels, net.input_width, net.input_height) == (3, 224, 224)
+    assert len(net.layers) == layers
+    assert sum(math.prod(layer.sizes.values()) for layer in net.layers) == macs
+    assert sum(layer.weight_volume_bits for layer in net.layers) == 8 * weights
+    assert sorted({layer.sizes["OX"] for layer in net.layers}, reverse=True) == maps
+    assert all(layer.sizes["OX"] == layer.sizes["OY"] for layer in net.layers)
+    for layer in net.layers:
+        wide = layer.sizes["FX"] if layer.kind is not LayerKind.GLOBAL_POOL else 1
+        assert layer.padding == Padding(**dict.fromkeys(SIDES, (wide - 1) // 2)), layer.name
+
+
+def test_padded_shortcuts_are_projected() -> None:
+    """All eight adds join equal maps; three of them through a strided 1x1 convolution."""
+    net = workload("resnet-18-padded")
+    adds = [layer for layer in net.layers if layer.kind is LayerKind.ADD]
+    assert len(adds) == 8
+    for add in adds:
+        left, right = (net.by_name[source] for source in add.sources)
+        assert left.channels == right.channels == add.channels
+        assert left.sizes["OX"] == right.sizes["OX"] == add.sizes["OX"]
+    projections = [net.by_name[add.sources[0]] for add in adds]
+    strided = [layer for layer in projections if layer.kind is LayerKind.CONV]
+    assert [(layer.stride_x, layer.sizes["FX"]) for layer in strided] == [(2, 1)] * 3
 
 
 def test_residual_graph() -> None:

@@ -6,12 +6,20 @@ import pytest
 
 from problems import FuseproofError, InfeasibleError, ProblemError, catalogue, load_problem
 
-WORKLOADS = ("dmcnn-vd", "fsrcnn", "mc-cnn", "mobilenet-v1", "resnet-18")
+WORKLOADS = (
+    "dmcnn-vd",
+    "fsrcnn",
+    "mc-cnn",
+    "mobilenet-v1",
+    "mobilenet-v1-padded",
+    "resnet-18",
+    "resnet-18-padded",
+)
 ARCHITECTURES = ("ascend-like", "edge-tpu-like", "meta-proto", "tesla-npu-like", "tpu-like")
 
 
 def test_catalogue_names() -> None:
-    """The catalogue holds five workloads and ten accelerators."""
+    """The catalogue holds seven workloads and ten accelerators."""
     workloads, hardware = catalogue()
     assert workloads == WORKLOADS
     assert hardware == tuple(
@@ -22,7 +30,7 @@ def test_catalogue_names() -> None:
 @pytest.mark.parametrize("hardware", catalogue().hardware)
 @pytest.mark.parametrize("workload", catalogue().workloads)
 def test_every_catalogue_pair_loads(workload: str, hardware: str) -> None:
-    """Each of the fifty pairs loads under its own name and is hashable data."""
+    """Each pair loads under its own name and is hashable data."""
     problem = load_problem(f"{workload}@{hardware}")
     assert problem.name == problem.source == f"{workload}@{hardware}"
     assert (problem.workload.name, problem.hardware.name) == (workload, hardware)
