@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -138,10 +139,9 @@ def _search(problem: Problem, args: argparse.Namespace, rules: RuleSet) -> Resul
 
 def _hold_interrupts() -> None:
     """From here on only the answer is written out: a second Ctrl-C must not lose it."""
-    try:
+    # Elsewhere than in the main thread no interrupts arrive, and none can be refused.
+    with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:
-        pass  # not the main thread: no interrupts arrive here
 
 
 def _evaluate(args: argparse.Namespace) -> int:
