@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,21 +94,21 @@ def _solve(args: argparse.Namespace) -> int:
 
     rules = RULE_SETS[args.rules]
     result = _search(problem, args, rules)
-    _hold_interrupts()
-    if args.output is not None:
-        write_result(args.output, result)
-    if result.schedule is None:
-        print(
-            f"stopped after {result.seconds:.1f} s before any schedule was found; nothing "
-            f"costs less than {result.best_bound:.6g} {result.objective.unit}",
-            file=sys.stderr,
-        )
-        return STOPPED
-    recosted = recost(problem, result.schedule, rules)
-    policy = None
-    if result.status is Status.OPTIMAL and args.time_limit is None:
-        policy = policy_point(problem, result.schedule, rules)
-    _print(result_report(problem, result, recosted, policy))
+    with _interrupts_held():
+        if args.output is not None:
+            write_result(args.output, result)
+        if result.schedule is None:
+            known = f"{result.best_bound:.6g} {result.objective.unit}"
+            return _fail(
+                STOPPED,
+                f"stopped after {result.seconds:.1f} s before any schedule was found"
+                + (f"; nothing costs less than {known}" if result.best_bound > 0 else ""),
+            )
+        recosted = recost(problem, result.schedule, rules)
+        policy = None
+        if result.status is Status.OPTIMAL and args.time_limit is None:
+            policy = policy_point(problem, result.schedule, rules)
+        _print(result_report(problem, result, recosted, policy))
     if recosted.violations:
         return _fail(STOPPED, "error: the schedule does not pass its own re-costing")
     return DONE if result.status is Status.OPTIMAL else STOPPED
@@ -137,11 +137,19 @@ def _search(problem: Problem, args: argparse.Namespace, rules: RuleSet) -> Resul
         )
 
 
-def _hold_interrupts() -> None:
-    """From here on only the answer is written out: a second Ctrl-C must not lose it."""
-    # Elsewhere than in the main thread no interrupts arrive, and none can be refused.
-    with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Only the answer is written out meanwhile: a second Ctrl-C must not lose it."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:
+        # Elsewhere than in the main thread no interrupts arrive, and none can be refused.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
