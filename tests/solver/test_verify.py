@@ -261,7 +261,7 @@ def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 def test_no_change_makes_a_traceback(document: Document, problem: Problem) -> None:
     """Any value replaced by any other kind of value is refused or rejected, in one line."""
     text = json.dumps(document)
-    strange = ({}, [], "x", -1, 1.5, 10**400, True, None, float("nan"), [[]], "buffer")
+    strange = ({}, [], "x", -1, 1.5, 10**400, True, None, float("nan"), [[]])
     for number, path in enumerate(leaves(json.loads(text))):
         for value in strange[number % 3 :: 3]:
             changed = json.loads(text)
@@ -275,6 +275,8 @@ def test_no_change_makes_a_traceback(document: Document, problem: Problem) -> No
                 assert error.key and "\n" not in str(error), f"{path} = {value!r}: {error}"
                 continue
             silent = path[0] in ("problem", "format") or any(part in RECORDS for part in path)
+            # A second buffer that fits and saves no time is a schedule of the same cost.
+            silent |= "double_buffered" in path and value is True
             assert not found.ok or silent, f"{path} = {value!r}"
 
 
