@@ -94,7 +94,8 @@ def _summary(problem: Problem, result: Result, policy: PolicyPoint | None) -> Re
         table.add_row("latency", f"{_amount(result.latency_cycles)} cycles")
         table.add_row("EDP", f"{result.edp:.6e} pJ*cycles")
         table.add_row("bound", f"{result.best_bound:.9g} {unit}: nothing in the space is below")
-        table.add_row("gap", f"{result.gap:.1e} (optimal: at most {result.tolerance:.0e})")
+        gap = f"{result.gap:.1e}" if result.gap <= result.tolerance else f"{result.gap:.2%}"
+        table.add_row("gap", f"{gap} (optimal: at most {result.tolerance:.0e})")
         if policy is not None:
             table.add_row("policy", _beside(result, policy))
     return _titled(f"{problem.name}: least {goal}", table)
