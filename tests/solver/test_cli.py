@@ -143,6 +143,18 @@ def test_output_may_be_a_device(capsys: pytest.CaptureFixture[str]) -> None:
     assert "energy_pj: " in capsys.readouterr().out
 
 
+def test_policy_that_finds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Registers too small for a partial sum: code 4 and the layer that does not fit."""
+    workload, _, hardware = PROBLEM.partition("@")
+    small = tmp_path / "small.yaml"
+    small.write_text(Path(hardware).read_text().replace("size_bits: 16\n", "size_bits: 8\n"))
+    argv = ["evaluate", f"{workload}@{small}", "--policy", "defines", "--tile", "7x5"]
+    assert main(argv) == 4
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.startswith("infeasible: the policy finds no schedule") and "layer first" in err
+
+
 def test_verify_takes_another_problem_on_request(
     document: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
