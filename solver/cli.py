@@ -262,6 +262,8 @@ def _verify(args: argparse.Namespace) -> int:
         verification = verify(document, problem)
     except ProblemError as error:
         raise _in_file(error, args.file) from None
+    for fault in verification.problems:
+        print(f"FAULT: {fault}")
     _print(verification_report(str(args.file), verification))
     return DONE if verification.ok else STOPPED
 

@@ -240,10 +240,11 @@ def _titled(title: str, table: Table) -> RenderableType:
 
 
 def verification_report(name: str, verification: Verification) -> RenderableType:
-    """The outcome of a check, with what it rests on and what it leaves open."""
-    parts: list[RenderableType] = [
-        Text(f"FAULT: {fault}", style="bold red") for fault in verification.problems
-    ]
+    """The outcome of a check, with what it rests on and what it leaves open.
+
+    Faults are not in it: each is one line of its own, which a table would wrap.
+    """
+    parts: list[RenderableType] = []
     if verification.ok:
         parts += [
             _bullets("Checked", verification.checked),
