@@ -2,6 +2,15 @@
 
 import sys
 
-from solver.cli import main
 
-sys.exit(main())
+def run() -> int:
+    """Run the command; Ctrl-C while its modules are being loaded ends it quietly, too."""
+    try:
+        from solver.cli import main
+    except KeyboardInterrupt:
+        return 3
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

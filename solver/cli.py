@@ -3,134 +3,69 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cost.overlap import OverlapMode
-from cost.rules import RULE_SETS
-from problems import FuseproofError, InfeasibleError, ProblemError, catalogue, load_problem
+from cost.rules import DEFINES, RULE_SETS, RuleSet
+from problems import (
+    FuseproofError,
+    InfeasibleError,
+    Problem,
+    ProblemError,
+    catalogue,
+    load_problem,
+)
+from solver.arguments import BAD_INPUT, Commands, UsageError, parse_arguments
 from solver.objective import Objective
+from solver.write_file import check_writable, write_whole
 
 if TYPE_CHECKING:
-    from solver.result import TracePoint
+    from solver.result import Result
 
-DONE, BAD_INPUT, STOPPED, INFEASIBLE = 0, 2, 3, 4
+DONE, STOPPED, INFEASIBLE = 0, 3, 4
+"""Exit codes beside `BAD_INPUT`."""
+
+
+class _PolicyFoundNothingError(FuseproofError):
+    """A policy decided on something that fits nowhere."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 done, 2 input, 3 limit, 4 infeasible)."""
-    parser = _parser()
     try:
-        args = parser.parse_args(argv)
+        args = parse_arguments(argv, COMMANDS)
+        code = int(args.run(args))
+        sys.stdout.flush()
     except SystemExit as stop:
         return int(stop.code or 0)
-    try:
-        return int(args.run(args))
-    except InfeasibleError as error:
-        print(f"infeasible: {error}", file=sys.stderr)
-        return INFEASIBLE
-    except FuseproofError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+    except (InfeasibleError, _PolicyFoundNothingError) as error:
+        return _fail(INFEASIBLE, f"infeasible: {error}")
+    except (FuseproofError, UsageError) as error:
+        return _fail(BAD_INPUT, f"error: {error}")
+    except KeyboardInterrupt:
+        return _fail(STOPPED, "stopped by Ctrl-C before there was an answer")
+    except BrokenPipeError:
+        # The reader (head, a closed pager) has seen enough; exit must not flush into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return STOPPED
+    return code
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is below 1")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if value <= 0:
-        raise argparse.ArgumentTypeError(f"'{text}' seconds: expected more than 0")
-    return value
-
-
-def _tile(text: str) -> tuple[int, int]:
-    sides = text.split("x")
-    if len(sides) != 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
-        raise argparse.ArgumentTypeError(
-            f"'{text}': expected WIDTHxHEIGHT of at least 1 each, such as 60x72"
-        )
-    return int(sides[0]), int(sides[1])
-
-
-def _modes(text: str) -> tuple[OverlapMode, ...]:
-    try:
-        return tuple(OverlapMode(part) for part in text.split(","))
-    except ValueError:
-        allowed = ", ".join(mode.value for mode in OverlapMode)
-        raise argparse.ArgumentTypeError(f"'{text}': expected some of {allowed}") from None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fuseproof", description="Optimal schedules, proven.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(run=run)
-        return sub
-
-    command("list", _list, "what the catalogue holds")
-    show = command("show", _show, "the problem, checked, as a report")
-    solve = command("solve", _solve, "the best schedule, with proof")
-    evaluate = command("evaluate", _evaluate, "cost a policy or a saved schedule")
-    compare = command("compare", _compare, "the optimum beside policies")
-    verify = command("verify", _verify, "re-cost a saved result and check its certificate")
-    for sub in (show, solve, evaluate, compare):
-        sub.add_argument("problem", metavar="PROBLEM", help="WORKLOAD@HARDWARE or a YAML file")
-    for sub, rules in ((solve, "exact"), (evaluate, "defines"), (compare, "exact")):
-        sub.add_argument("--rules", choices=sorted(RULE_SETS), default=rules)
-    for sub in (solve, compare):
-        sub.add_argument(
-            "--objective", choices=[o.value for o in Objective], default=Objective.EDP.value
-        )
-        sub.add_argument("--tiles", default="efficient")
-        sub.add_argument("--modes", type=_modes, default=tuple(OverlapMode))
-        sub.add_argument("--max-depth", type=_positive)
-        sub.add_argument("--time-limit", type=_seconds)
-        sub.add_argument("--workers", type=_positive)
-        sub.add_argument("--seed", type=int, default=0)
-        sub.add_argument("-o", "--output", type=Path, metavar="FILE.json")
-    evaluate.add_argument("--policy", choices=["defines"])
-    evaluate.add_argument("--schedule", type=Path, metavar="FILE.json")
-    evaluate.add_argument(
-        "--mode", type=OverlapMode, choices=list(OverlapMode), default=OverlapMode.FULLY_CACHED
-    )
-    evaluate.add_argument("--tile", type=_tile)
-    evaluate.add_argument("--lpf-limit", type=_positive)
-    evaluate.add_argument("--json", type=Path, metavar="FILE")
-    verify.add_argument("file", type=Path, metavar="FILE.json")
-    return parser
-
-
-def _writable(path: Path | None) -> None:
-    """Refuse an output path before the work, not after it."""
-    if path is None:
-        return
-    folder = path.parent if str(path.parent) else Path()
-    try:
-        if path.is_dir():
-            raise IsADirectoryError
-        descriptor, name = tempfile.mkstemp(dir=folder)
-        os.close(descriptor)
-        Path(name).unlink()
-    except OSError as error:
-        raise ProblemError(f"{path}: cannot write there ({type(error).__name__})") from None
+def _fail(code: int, line: str) -> int:
+    print(line, file=sys.stderr)
+    return code
 
 
 def _print(renderable: Any) -> None:
     from rich.console import Console
 
-    Console().print(renderable)
+    Console(highlight=False).print(renderable)
 
 
 def _list(_: argparse.Namespace) -> int:
@@ -149,81 +84,130 @@ def _show(args: argparse.Namespace) -> int:
 
 def _solve(args: argparse.Namespace) -> int:
     problem = load_problem(args.problem)
-    from solver.space import parse_tiles
-
-    tiles = parse_tiles(args.tiles)
-    _writable(args.output)
+    if args.output is not None:
+        check_writable(args.output)
     from cost.recost import recost
+    from solver.comparison import policy_point
     from solver.report import result_report
     from solver.result import Status
     from solver.schedule_file import write_result
-    from solver.solve import solve
 
     rules = RULE_SETS[args.rules]
-    result = solve(
-        problem,
-        objective=Objective(args.objective),
-        rules=rules,
-        tiles=tiles,
-        modes=args.modes,
-        max_depth=args.max_depth,
-        time_limit_s=args.time_limit,
-        workers=args.workers,
-        seed=args.seed,
-        progress=_progress if sys.stderr.isatty() else None,
-    )
-    recosted = None
-    if result.schedule is not None:
+    result = _search(problem, args, rules)
+    with _interrupts_held():
+        if args.output is not None:
+            write_result(args.output, result)
+        if result.schedule is None:
+            known = f"{result.best_bound:.6g} {result.objective.unit}"
+            return _fail(
+                STOPPED,
+                f"stopped after {result.seconds:.1f} s before any schedule was found"
+                + (f"; nothing costs less than {known}" if result.best_bound > 0 else ""),
+            )
         recosted = recost(problem, result.schedule, rules)
-    _print(result_report(problem, result, recosted))
-    if args.output is not None:
-        write_result(args.output, result)
-    if recosted is not None and recosted.violations:
-        print("error: the schedule does not pass its own re-costing", file=sys.stderr)
-        return STOPPED
+        policy = None
+        if result.status is Status.OPTIMAL and args.time_limit is None:
+            policy = policy_point(problem, result.schedule, rules)
+        _print(result_report(problem, result, recosted, policy))
+    if recosted.violations:
+        return _fail(STOPPED, "error: the schedule does not pass its own re-costing")
     return DONE if result.status is Status.OPTIMAL else STOPPED
 
 
-def _progress(point: TracePoint) -> None:
-    best = "-" if point.objective is None else f"{point.objective:.6g}"
-    print(
-        f"\r{point.seconds:7.1f} s  best {best}  bound {point.bound:.6g}   ",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
+def _search(problem: Problem, args: argparse.Namespace, rules: RuleSet) -> Result:
+    """Solve, with progress on standard error if that is a terminal."""
+    from rich.console import Console
+
+    from solver.progress import LiveProgress
+    from solver.solve import solve
+
+    objective = Objective(args.objective)
+    with LiveProgress(objective, Console(stderr=True, highlight=False)) as progress:
+        return solve(
+            problem,
+            objective=objective,
+            rules=rules,
+            tiles=args.tiles,
+            modes=args.modes,
+            max_depth=args.max_depth,
+            time_limit_s=args.time_limit,
+            workers=args.workers,
+            seed=args.seed,
+            progress=progress.show,
+        )
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Only the answer is written out meanwhile: a second Ctrl-C must not lose it."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:
+        # Elsewhere than in the main thread no interrupts arrive, and none can be refused.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
     problem = load_problem(args.problem)
-    _writable(args.json)
-    rules = RULE_SETS[args.rules]
-    if args.schedule is not None:
-        from cost.recost import recost
-        from solver.schedule_file import read_result, schedule_from_dict
-
-        document = read_result(args.schedule)
-        rules = RULE_SETS.get(str(document.get("rules")), rules)
-        found = recost(problem, schedule_from_dict(document), rules)
-        figures = {
-            "energy_pj": found.energy_pj,
-            "latency_cycles": found.latency_cycles,
-            "violations": list(found.violations),
-        }
-    else:
-        if args.policy is None or args.tile is None:
-            raise ProblemError("evaluate: give --policy defines with --tile WxH, or --schedule")
-        figures = _policy_figures(problem, args, rules)
-    for name, value in figures.items():
-        print(f"{name}: {value}")
     if args.json is not None:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    return DONE
+        check_writable(args.json)
+    if args.schedule is not None:
+        if args.policy is not None or args.tile is not None:
+            raise ProblemError("evaluate: --schedule goes without --policy and --tile")
+        figures = _schedule_figures(problem, args.schedule, args.rules)
+    elif args.policy is None or args.tile is None:
+        raise ProblemError("evaluate: give --policy defines with --tile WxH, or --schedule")
+    else:
+        figures = _policy_figures(problem, args)
+    if args.json is not None:
+        write_whole(args.json, json.dumps(figures, indent=1) + "\n")
+    for name, value in figures.items():
+        if name != "violations":
+            print(f"{name}: {value}")
+    violations = figures.get("violations", ())
+    for fault in violations:
+        print(f"VIOLATION: {fault}")
+    return BAD_INPUT if violations else DONE
 
 
-def _policy_figures(problem: Any, args: argparse.Namespace, rules: Any) -> dict[str, Any]:
-    from cost.reference_policy import reference_schedule
+def _schedule_figures(problem: Problem, path: Path, asked: str | None) -> dict[str, Any]:
+    """Cost of a saved schedule, under its own rules unless others are asked for."""
+    from cost.recost import recost
+    from solver.schedule_file import read_result, rules_of, schedule_from_dict
 
+    document = read_result(path)
+    try:
+        rules = rules_of(document) if asked is None else RULE_SETS[asked]
+        schedule = schedule_from_dict(document)
+    except ProblemError as error:
+        raise _in_file(error, path) from None
+    found = recost(problem, schedule, rules)
+    return {
+        "rules": rules.name,
+        "energy_pj": found.energy_pj,
+        "latency_cycles": found.latency_cycles,
+        "edp": found.energy_pj * found.latency_cycles,
+        "violations": list(found.violations),
+    }
+
+
+def _in_file(error: ProblemError, path: Path) -> ProblemError:
+    """The same error with the file it is in, if it does not name one yet."""
+    if error.file:
+        return error
+    return ProblemError(error.message, file=str(path), key=error.key)
+
+
+def _policy_figures(problem: Problem, args: argparse.Namespace) -> dict[str, Any]:
+    from cost.loop_orders import TooFewLoopFactorsError
+    from cost.reference_policy import NoMappingError, reference_schedule
+
+    rules = DEFINES if args.rules is None else RULE_SETS[args.rules]
     if args.lpf_limit is not None:
         from cost.loop_order_search import LoopOrderSearch
         from cost.reference_mapper import loop_order_mapper
@@ -234,15 +218,21 @@ def _policy_figures(problem: Any, args: argparse.Namespace, rules: Any) -> dict[
         from cost.exact_mapper import exact_mapper
 
         mapper = exact_mapper(problem.hardware, problem.workload.name, rules)
-    found = reference_schedule(
-        problem.hardware,
-        problem.workload,
-        mode=args.mode,
-        tile=args.tile,
-        mapper=mapper,
-        rules=rules,
-    )
+    try:
+        found = reference_schedule(
+            problem.hardware,
+            problem.workload,
+            mode=args.mode,
+            tile=args.tile,
+            mapper=mapper,
+            rules=rules,
+        )
+    except TooFewLoopFactorsError as error:
+        raise ProblemError(f"--lpf-limit {args.lpf_limit}: {error}") from None
+    except (NoMappingError, ValueError) as error:
+        raise _PolicyFoundNothingError(f"the policy finds no schedule: {error}") from None
     return {
+        "rules": rules.name,
         "mode": args.mode.value,
         "tile": list(args.tile),
         "energy_pj": found.energy_pj,
@@ -256,21 +246,36 @@ def _compare(args: argparse.Namespace) -> int:
     problem = load_problem(args.problem)
     from solver.compare import compare
 
-    table = compare(problem, Objective(args.objective), RULE_SETS[args.rules])
+    table = compare(problem, Objective(args.objective), RULE_SETS[args.rules], args.seed)
     _print(table)
     return DONE
 
 
 def _verify(args: argparse.Namespace) -> int:
+    from solver.report import verification_report
     from solver.schedule_file import read_result
     from solver.verify import verify
 
-    verification = verify(read_result(args.file))
+    document = read_result(args.file)
+    problem = None if args.problem is None else load_problem(args.problem)
+    try:
+        verification = verify(document, problem)
+    except ProblemError as error:
+        raise _in_file(error, args.file) from None
     for fault in verification.problems:
         print(f"FAULT: {fault}")
-    print("verified" if verification.ok else "rejected")
+    _print(verification_report(str(args.file), verification))
     return DONE if verification.ok else STOPPED
 
+
+COMMANDS: Commands = {
+    "list": ("what the catalogue holds", _list),
+    "show": ("the problem, checked, as a report", _show),
+    "solve": ("the best schedule, with proof", _solve),
+    "evaluate": ("cost a policy or a saved schedule", _evaluate),
+    "compare": ("the optimum beside policies", _compare),
+    "verify": ("re-cost a saved result and check its certificate", _verify),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cost.overlap import OverlapMode
+from cost.rules import RULE_SETS, RuleSet
 from cost.schedule import LayerTilePlan, Schedule, ScheduledMapping, StackPlan, TilePlan
 from problems.errors import ProblemError, nearest
 from solver.result import Result
+from solver.write_file import write_whole
 
 FORMAT = "fuseproof-result/1"
+MOST = 10**300
+"""Larger whole numbers are refused: they have no float."""
+TOP_KEYS = (
+    *("format", "problem", "workload", "hardware", "objective", "rules", "status"),
+    *("energy_pj", "latency_cycles", "edp", "best_bound", "gap", "tolerance", "seconds"),
+    *("space", "stacks", "certificate", "phase_seconds", "option_counts", "trace"),
+)
+STEP_KEYS = ("energy_weight", "latency_weight", "bound", "potentials", "survivors")
+_STACK_KEYS = (
+    *("layers", "tile", "mode", "source", "target", "weights"),
+    *("arrival_energy_pj", "arrival_latency_cycles", "placements"),
+)
+_TILE_KEYS = ("columns", "rows", "layers")
+_LAYER_KEYS = (
+    *("layer", "size", "producer", "weights", "operand", "output", "h_use", "h_make", "v"),
+    *("loops", "cuts", "double_buffered", "energy_pj", "latency_cycles"),
+    *("copy_energy_pj", "copy_latency_cycles"),
+)
 _Value = TypeVar("_Value")
 _Kind = TypeVar("_Kind", bound=StrEnum)
 
@@ -51,7 +70,8 @@ def result_to_dict(result: Result) -> dict[str, Any]:
                 "energy_weight": step.energy_weight,
                 "latency_weight": step.latency_weight,
                 "bound": step.bound,
-                "potentials": dict(step.potentials),
+                # A cut that cannot be reached has no potential, and JSON no infinity.
+                "potentials": {k: v for k, v in step.potentials.items() if math.isfinite(v)},
                 "survivors": step.survivors,
             }
             for step in result.proof
@@ -105,23 +125,8 @@ def write_result(path: str | Path, result: Result) -> None:
 
     Raises ProblemError that names the path if it cannot be written.
     """
-    target = Path(path)
-    text = json.dumps(result_to_dict(result), separators=(",", ":"), allow_nan=False) + "\n"
-    temporary: str | None = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=target.parent, prefix=f".{target.name}.", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise ProblemError(f"cannot be written: {error.strerror}", file=str(path)) from None
+    text = json.dumps(result_to_dict(result), separators=(",", ":"), allow_nan=False)
+    write_whole(Path(path), text + "\n")
 
 
 def read_result(path: str | Path) -> dict[str, Any]:
@@ -140,15 +145,37 @@ def read_result(path: str | Path) -> dict[str, Any]:
         raise ProblemError("is not UTF-8 text", file=file) from None
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # ValueError: broken JSON, or a number of more digits than Python reads.
         where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise ProblemError("is not valid JSON", file=file, key=where) from None
     if not isinstance(document, dict):
         raise ProblemError("a result is a JSON object", file=file)
+    if "format" not in document:
+        raise ProblemError("is missing: this is no result of solve", file=file, key="format")
     if document.get("format") != FORMAT:
         given = document.get("format")
         raise ProblemError(f"is {given!r}, expected '{FORMAT}'", file=file, key="format")
     return document
+
+
+def rules_of(document: Mapping[str, Any]) -> RuleSet:
+    """Return the rule set that a document names; ProblemError if there is none of that name."""
+    name = text_of(document, "rules")
+    if name not in RULE_SETS:
+        allowed = ", ".join(RULE_SETS)
+        message = f"is '{name}', expected one of {allowed}{nearest(name, RULE_SETS)}"
+        raise ProblemError(message, key="rules")
+    return RULE_SETS[name]
+
+
+def known_keys(entry: Mapping[str, Any], allowed: Iterable[str], where: str = "") -> None:
+    """Raise ProblemError that names the first key which is none of `allowed`."""
+    names = tuple(allowed)
+    for key in entry:
+        if key not in names:
+            message = f"unknown key, expected some of {', '.join(names)}{nearest(key, names)}"
+            raise ProblemError(message, key=_path(where, str(key)))
 
 
 def number_of(document: Mapping[str, Any], key: str, where: str = "") -> float:
@@ -156,6 +183,8 @@ def number_of(document: Mapping[str, Any], key: str, where: str = "") -> float:
     value: int | float = _get(document, key, (int, float), where)
     if isinstance(value, bool) or value != value or value in (float("inf"), float("-inf")):
         raise ProblemError(f"is {value!r}, expected a finite number", key=_path(where, key))
+    if isinstance(value, int) and abs(value) > MOST:
+        raise ProblemError(f"is beyond {MOST}", key=_path(where, key))
     return value
 
 
@@ -179,6 +208,17 @@ def text_of(document: Mapping[str, Any], key: str, where: str = "") -> str:
     """Return a text of a document; ProblemError if it is missing or none."""
     found: str = _get(document, key, str, where)
     return found
+
+
+def object_of(document: Mapping[str, Any], key: str, where: str = "") -> dict[str, Any]:
+    """Return an object of a document; ProblemError if it is missing or none."""
+    found: dict[str, Any] = _get(document, key, dict, where)
+    return found
+
+
+def whole_of(document: Mapping[str, Any], key: str, where: str = "") -> int:
+    """Return a whole number of a document; ProblemError if it is missing or none."""
+    return _whole(_field(document, key, where), _path(where, key))
 
 
 def _plan_to_dict(plan: LayerTilePlan) -> dict[str, Any]:
@@ -207,11 +247,12 @@ def _plan_to_dict(plan: LayerTilePlan) -> dict[str, Any]:
 
 def _stack(entry: Mapping[str, Any], number: int) -> StackPlan:
     where = f"stacks[{number}]"
+    known_keys(entry, _STACK_KEYS, where)
     tile_x, tile_y = _pair(entry, "tile", where)
     tiles = []
     for i, tile in enumerate(_get(entry, "placements", list, where)):
         inside = f"{where}.placements[{i}]"
-        _is(tile, dict, inside)
+        known_keys(_is(tile, dict, inside), _TILE_KEYS, inside)
         layers = _get(tile, "layers", list, inside)
         tiles.append(
             TilePlan(
@@ -235,7 +276,7 @@ def _stack(entry: Mapping[str, Any], number: int) -> StackPlan:
 
 
 def _plan(entry: Any, where: str) -> LayerTilePlan:
-    _is(entry, dict, where)
+    known_keys(_is(entry, dict, where), _LAYER_KEYS, where)
     width, height = _pair(entry, "size", where)
     names = {key: _name(_field(entry, key, where), _path(where, key)) for key in _OPTIONAL}
     return LayerTilePlan(
@@ -294,7 +335,9 @@ def _loop(value: Any, path: str) -> tuple[str, int]:
 
 def _whole(value: Any, path: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ProblemError(f"is {value!r}, expected a whole number", key=path)
+        raise ProblemError(f"is {str(value)[:40]!r}, expected a whole number", key=path)
+    if abs(value) > MOST:
+        raise ProblemError(f"is beyond {MOST}", key=path)
     return value
 
 

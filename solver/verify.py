@@ -1,45 +1,58 @@
 """Check a result document: its schedule, its figures, and the proof of its bound.
 
 Nothing here is shared with the search: costs come from `cost.recost`, the bound from the
-certificate's half-planes in exact fractions.
+certificate's half-planes in exact fractions, the space from its definition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import combinations
 from typing import Any
 
+from cost.overlap import OverlapMode
 from cost.recost import Recosted, recost
-from cost.rules import RULE_SETS
-from problems.errors import ProblemError, nearest
+from cost.rules import RuleSet
+from cost.schedule import Schedule
+from problems.errors import ProblemError
+from problems.hardware import Hardware
 from problems.load import load_problem
 from problems.problem import Problem
+from problems.workload import Operand
+from solver.certificate import RELATIVE_TOLERANCE, AnswerStack, Frame, certificate_faults
 from solver.objective import Objective
 from solver.result import Status
 from solver.schedule_file import (
+    TOP_KEYS,
     choice_of,
+    known_keys,
     list_of,
     number_of,
+    object_of,
+    rules_of,
     schedule_from_dict,
     text_of,
+    whole_of,
 )
+from solver.space import StackRange, parse_tiles, stack_ranges
 
-RELATIVE_TOLERANCE = 1e-9
-BOUND_ROUNDING = Fraction(1, 10**12)
-HalfPlane = tuple[Fraction, Fraction, Fraction]
-"""energy weight * E + latency weight * L >= bound."""
+OPTIMAL_GAP = 1e-6
+"""Largest gap that may be called optimal, whatever tolerance a document states."""
+SPACE_KEYS = ("tiles", "modes", "max_depth", "stack_ranges", "options", "notes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """Outcome of a check: what is wrong, and the schedule's true cost (None without one)."""
+    """Outcome of a check: what is wrong, and the schedule's true cost (None without one).
+
+    `checked` and `unchecked` say in words what the outcome rests on.
+    """
 
     ok: bool
     problems: tuple[str, ...]
     recosted: Recosted | None
+    checked: tuple[str, ...]
+    unchecked: tuple[str, ...]
 
 
 def verify(document: Mapping[str, Any], problem: Problem | None = None) -> Verification:
@@ -48,37 +61,101 @@ def verify(document: Mapping[str, Any], problem: Problem | None = None) -> Verif
     `problem` overrides the one that the document names. Raises ProblemError if the
     document is malformed or its problem cannot be loaded.
     """
+    known_keys(document, TOP_KEYS)
     objective = choice_of(document, "objective", Objective)
     status = choice_of(document, "status", Status)
-    name = text_of(document, "rules")
-    if name not in RULE_SETS:
-        raise ProblemError(
-            f"is '{name}', expected one of {', '.join(RULE_SETS)}{nearest(name, RULE_SETS)}",
-            key="rules",
-        )
+    rules = rules_of(document)
+    name = text_of(document, "problem")
     if problem is None:
-        problem = load_problem(text_of(document, "problem"))
-    faults: list[str] = []
-    for what, given, known in (
-        ("workload", text_of(document, "workload"), problem.workload.name),
-        ("hardware", text_of(document, "hardware"), problem.hardware.name),
-    ):
+        problem = load_problem(name)
+    faults = [*_name_faults(document, problem), *_record_faults(document)]
+    ranges = _stated_space(document, problem, rules)
+    faults += _count_faults(document, ranges)
+    if status not in (Status.OPTIMAL, Status.FEASIBLE):
+        faults += _empty_faults(document, status)
+        return Verification(
+            ok=not faults,
+            problems=tuple(faults),
+            recosted=None,
+            checked=("the document's outline: it holds no schedule",),
+            unchecked=("the bound, and why there is no schedule",),
+        )
+    if document.get("stacks") is None:
+        raise ProblemError(f"is missing, though the status is {status.value}", key="stacks")
+    schedule = schedule_from_dict(document)
+    recosted = recost(problem, schedule, rules)
+    faults += recosted.violations
+    faults += _figure_faults(document, recosted)
+    faults += _gap_faults(document, status, objective)
+    faults += _space_faults(problem, schedule, ranges)
+    answer = _answer(schedule, recosted) if recosted.ok else ()
+    faults += certificate_faults(document, objective, _frame(problem, answer))
+    return Verification(
+        ok=not faults,
+        problems=tuple(faults),
+        recosted=recosted,
+        checked=_checked(document, schedule),
+        unchecked=_unchecked(document),
+    )
+
+
+def _checked(document: Mapping[str, Any], schedule: Schedule) -> tuple[str, ...]:
+    kinds = sum(len(stack.tiles) for stack in schedule.stacks)
+    steps = len(list_of(document, "certificate"))
+    return (
+        f"the schedule: every mapping, placement, copy and memory budget costed anew, loop by "
+        f"loop (stacks: {len(schedule.stacks)}, kinds of tiles: {kinds})",
+        "the figures: energy, latency, EDP, gap and status follow from it",
+        "the space: the schedule lies in it, and it has as many options as stated",
+        f"the certificate: {steps} half-planes imply the bound (in exact fractions), their "
+        "potentials run from 0 to it, and the schedule keeps to them",
+    )
+
+
+def _unchecked(document: Mapping[str, Any]) -> tuple[str, ...]:
+    steps = list_of(document, "certificate")
+    decided = max((int(number_of(step, "survivors")) for step in steps), default=0)
+    return (
+        "that no stack option costs less than its potentials differ: this rests on the "
+        f"solver's tables and on CP-SAT (options it decided in a step: up to {decided})",
+        "seconds, option counts and trace: they are only a record",
+    )
+
+
+def _name_faults(document: Mapping[str, Any], problem: Problem) -> Iterator[str]:
+    for what, known in (("workload", problem.workload.name), ("hardware", problem.hardware.name)):
+        given = text_of(document, what)
         if given != known:
-            faults.append(f"{what} is stated as {given}, the problem has {known}")
-    recosted = None
-    if document.get("stacks") is not None:
-        recosted = recost(problem, schedule_from_dict(document), RULE_SETS[name])
-        faults += recosted.violations
-        faults += _figure_faults(document, objective, recosted)
-    faults += _status_faults(document, status, objective)
-    if status in (Status.OPTIMAL, Status.FEASIBLE):
-        faults += certificate_faults(document, objective)
-    return Verification(ok=not faults, problems=tuple(faults), recosted=recosted)
+            yield f"{what} is stated as {given}, the problem has {known}"
 
 
-def _figure_faults(
-    document: Mapping[str, Any], objective: Objective, recosted: Recosted
-) -> Iterator[str]:
+def _record_faults(document: Mapping[str, Any]) -> Iterator[str]:
+    """Figures that only tell how the solve went: their kinds are checked, no more."""
+    if number_of(document, "seconds") < 0:
+        yield "seconds are below 0"
+    for key in ("phase_seconds", "option_counts"):
+        entries = object_of(document, key)
+        for name in entries:
+            if number_of(entries, name, key) < 0:
+                yield f"{key}.{name} is below 0"
+    for number, point in enumerate(list_of(document, "trace")):
+        if not isinstance(point, list) or len(point) != 4:
+            raise ProblemError(
+                "expected [seconds, phase, objective, bound]", key=f"trace[{number}]"
+            )
+
+
+def _empty_faults(document: Mapping[str, Any], status: Status) -> Iterator[str]:
+    for key in ("stacks", "energy_pj", "latency_cycles", "edp", "gap"):
+        if key not in document:
+            raise ProblemError("is missing", key=key)
+        if document[key] is not None:
+            yield f"status is {status.value}, yet {key} is given"
+    number_of(document, "best_bound")
+    list_of(document, "certificate")
+
+
+def _figure_faults(document: Mapping[str, Any], recosted: Recosted) -> Iterator[str]:
     energy, latency = recosted.energy_pj, recosted.latency_cycles
     for key, true in (
         ("energy_pj", energy),
@@ -90,15 +167,7 @@ def _figure_faults(
             yield f"{key} is stated as {stated!r}, the schedule costs {true!r}"
 
 
-def _status_faults(
-    document: Mapping[str, Any], status: Status, objective: Objective
-) -> Iterator[str]:
-    has_schedule = document.get("stacks") is not None
-    if has_schedule != (status in (Status.OPTIMAL, Status.FEASIBLE)):
-        yield f"status {status.value} {'with' if has_schedule else 'without'} a schedule"
-        return
-    if not has_schedule:
-        return
+def _gap_faults(document: Mapping[str, Any], status: Status, objective: Objective) -> Iterator[str]:
     value = float(
         objective.of(number_of(document, "energy_pj"), number_of(document, "latency_cycles"))
     )
@@ -109,91 +178,96 @@ def _status_faults(
     true_gap = (value - bound) / value if value else 0.0
     if abs(gap - true_gap) > RELATIVE_TOLERANCE:
         yield f"gap is stated as {gap!r}, bound and value make it {true_gap!r}"
-    if tolerance < 0:
-        yield f"tolerance {tolerance!r} is negative"
-    if status is Status.OPTIMAL and true_gap > tolerance + RELATIVE_TOLERANCE:
-        yield f"status is optimal, but the gap {true_gap!r} passes the tolerance {tolerance!r}"
+    if not 0 <= tolerance <= OPTIMAL_GAP:
+        yield f"tolerance {tolerance!r} is not from 0 to {OPTIMAL_GAP!r}"
+    optimal = true_gap <= tolerance + RELATIVE_TOLERANCE
+    if optimal != (status is Status.OPTIMAL):
+        yield f"status is {status.value}, but the gap is {true_gap!r} at tolerance {tolerance!r}"
 
 
-def certificate_faults(document: Mapping[str, Any], objective: Objective) -> Iterator[str]:
-    """Name everything that keeps the certificate from proving the document's best bound.
+def _stated_space(
+    document: Mapping[str, Any], problem: Problem, rules: RuleSet
+) -> tuple[StackRange, ...]:
+    """Every run of layers in the space that the document states."""
+    space = object_of(document, "space")
+    known_keys(space, SPACE_KEYS, "space")
+    try:
+        tiles = parse_tiles(text_of(space, "tiles", "space"))
+    except ProblemError as error:
+        raise ProblemError(error.message, key="space.tiles") from None
+    modes = []
+    for number, name in enumerate(list_of(space, "modes", "space")):
+        modes.append(choice_of({"mode": name}, "mode", OverlapMode, f"space.modes[{number}]"))
+    for number, note in enumerate(list_of(space, "notes", "space")):
+        text_of({"note": note}, "note", f"space.notes[{number}]")
+    depth = None
+    if space.get("max_depth", 0) is not None:
+        depth = whole_of(space, "max_depth", "space")
+    return stack_ranges(problem, rules, tiles, tuple(modes), depth)
 
-    What is checked: each step's potentials give its bound, and the steps together give
-    the best bound. That stack options cost at least the difference of the potentials is
-    for the lower-bound tables to show.
-    """
-    planes: list[HalfPlane] = []
-    for number, step in enumerate(list_of(document, "certificate")):
-        where = f"certificate[{number}]"
-        if not isinstance(step, dict):
-            raise ProblemError("expected an object", key=where)
-        energy = number_of(step, "energy_weight", where)
-        latency = number_of(step, "latency_weight", where)
-        bound = number_of(step, "bound", where)
-        if min(energy, latency) < 0 or max(energy, latency) == 0:
-            yield f"{where}: weights {energy!r} and {latency!r} prove nothing"
-            continue
-        yield from _potential_faults(step, bound, where)
-        planes.append((Fraction(energy), Fraction(latency), Fraction(bound)))
-    stated = Fraction(number_of(document, "best_bound"))
-    proven = proven_bound(planes, objective)
-    if proven < stated * (1 - BOUND_ROUNDING):
-        yield (
-            f"best bound is stated as {float(stated)!r}, the certificate proves {float(proven)!r}"
+
+def _count_faults(document: Mapping[str, Any], ranges: tuple[StackRange, ...]) -> Iterator[str]:
+    space = object_of(document, "space")
+    for key, true in (("stack_ranges", len(ranges)), ("options", sum(r.options for r in ranges))):
+        stated = whole_of(space, key, "space")
+        if stated != true:
+            yield f"space.{key} is stated as {stated}, it is {true}"
+
+
+def _space_faults(
+    problem: Problem, schedule: Schedule, ranges: tuple[StackRange, ...]
+) -> Iterator[str]:
+    """Stacks that are no options of the space in which the answer claims to be best."""
+    by_run = {(r.first, r.last): r for r in ranges}
+    names = [memory.name for memory in problem.hardware.memories]
+    start = 0
+    for number, stack in enumerate(schedule.stacks):
+        last = start + len(stack.layers) - 1
+        found = by_run.get((start, last))
+        inside = (
+            found is not None
+            and stack.tile_x in found.widths
+            and stack.tile_y in found.heights
+            and stack.mode in found.modes
+            and stack.source in {names[m] for m in found.sources}
+            and stack.target in {names[m] for m in found.targets}
         )
+        if not inside:
+            yield f"stack {number} lies outside the space that is stated"
+        start = last + 1
 
 
-def _potential_faults(step: Mapping[str, Any], bound: float, where: str) -> Iterator[str]:
-    potentials = step.get("potentials")
-    if not isinstance(potentials, dict):
-        raise ProblemError("expected an object", key=f"{where}.potentials")
-    ends: dict[int, list[float]] = {}
-    for key in potentials:
-        cut = str(key).partition(":")[0]
-        if not cut.isdecimal():
-            raise ProblemError("expected LAYERS:MEMORY", key=f"{where}.potentials.{key}")
-        value = number_of(potentials, key, f"{where}.potentials")
-        ends.setdefault(int(cut), []).append(value)
-    if len(ends) < 2:
-        yield f"{where}: the potentials name no start and end"
-        return
-    # Whatever memory the chain may start and end in, the bound must hold.
-    difference = min(ends[max(ends)]) - max(ends[min(ends)])
-    if bound - difference > RELATIVE_TOLERANCE * max(abs(bound), abs(difference)):
-        yield f"{where}: bound {bound!r} passes what the potentials give, {difference!r}"
+def _frame(problem: Problem, answer: tuple[AnswerStack, ...]) -> Frame:
+    hardware = problem.hardware
+    return Frame(
+        first=(0, _top(hardware, Operand.I)),
+        last=(len(problem.workload.layers), _top(hardware, Operand.O)),
+        memories=frozenset(memory.name for memory in hardware.memories),
+        answer=answer,
+    )
 
 
-def proven_bound(planes: Sequence[HalfPlane], objective: Objective) -> Fraction:
-    """Largest bound on the objective that the half-planes imply, over E, L >= 0.
-
-    A sum is bounded by a half-plane of its own weights. The product is quasi-concave:
-    over the polygon its least value lies on a vertex.
-    """
-    if objective is Objective.ENERGY:
-        sums = [bound / energy for energy, latency, bound in planes if latency == 0]
-        return max([Fraction(0), *sums])
-    if objective is Objective.LATENCY:
-        sums = [bound / latency for energy, latency, bound in planes if energy == 0]
-        return max([Fraction(0), *sums])
-    everything = [
-        *planes,
-        (Fraction(1), Fraction(0), Fraction(0)),
-        (Fraction(0), Fraction(1), Fraction(0)),
-    ]
-    products = [
-        energy * latency
-        for energy, latency in _crossings(everything)
-        if all(a * energy + b * latency >= bound for a, b, bound in everything)
-    ]
-    # Rays of the polygon run along the axes, where the product does not fall.
-    return min(products)
+def _top(hardware: Hardware, operand: Operand) -> str:
+    return hardware.memories[hardware.chains[operand][-1]].name
 
 
-def _crossings(planes: Sequence[HalfPlane]) -> Iterator[tuple[Fraction, Fraction]]:
-    for (a, b, c), (d, e, f) in combinations(planes, 2):
-        determinant = a * e - b * d
-        if determinant != 0:
-            yield (c * e - b * f) / determinant, (a * f - c * d) / determinant
+def _answer(schedule: Schedule, recosted: Recosted) -> tuple[AnswerStack, ...]:
+    """The stacks of the schedule with their true costs."""
+    stacks = []
+    start = 0
+    energy, latency = recosted.breakdown.energy_by_layer, recosted.breakdown.latency_by_layer
+    for stack in schedule.stacks:
+        end = start + len(stack.layers)
+        stacks.append(
+            AnswerStack(
+                tail=(start, stack.source),
+                head=(end, stack.target),
+                energy_pj=sum(energy.get(layer, 0.0) for layer in stack.layers),
+                latency_cycles=sum(latency.get(layer, 0) for layer in stack.layers),
+            )
+        )
+        start = end
+    return tuple(stacks)
 
 
 def _close(one: float, two: float) -> bool:
