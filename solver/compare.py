@@ -14,10 +14,12 @@ from cost.rules import EXACT, RuleSet
 from problems.problem import Problem
 from solver.objective import Objective
 from solver.policies.annealing import annealing
+from solver.policies.decided import DecidedPoints
 from solver.policies.defines import defines_rows
 from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
 from solver.policies.greedy import greedy_fusion
-from solver.policies.point import Legality, PolicyPoint, describe, point_of
+from solver.policies.layer_by_layer import layer_by_layer
+from solver.policies.point import Legality, PolicyPoint, describe
 from solver.result import Result
 from solver.solve import TOLERANCE, solve
 from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
@@ -127,12 +129,13 @@ def compare(
     seconds = time.monotonic() - started
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
     fixed = FixedStacks(problem, rules, objective)
+    decided = DecidedPoints(problem, rules, objective, fixed)
     rows: list[PolicyPoint] = []
     interrupted = False
     try:
         progress("layer by layer")
-        rows.append(layer_by_layer(fixed))
-        rows += defines_rows(problem, rules, objective, fixed, progress)
+        rows.append(layer_by_layer(problem, decided))
+        rows += defines_rows(decided, fixed, progress)
         progress("greedy fusion")
         rows.append(greedy_fusion(fixed, ranges))
         progress(f"annealing, {seconds:.0f} s")
@@ -140,16 +143,6 @@ def compare(
     except KeyboardInterrupt:
         interrupted = True
     return Comparison(optimum=optimum, rows=tuple(rows), interrupted=interrupted, ranges=ranges)
-
-
-def layer_by_layer(fixed: FixedStacks) -> PolicyPoint:
-    """Every layer a stack of its own, in one tile, its feature maps in DRAM."""
-    stacks: Stacks = tuple(
-        FixedStack(i, i, layer.sizes["OX"], layer.sizes["OY"], OverlapMode.FULLY_RECOMPUTE)
-        for i, layer in enumerate(fixed.problem.workload.layers)
-    )
-    note = "each layer a stack, one tile, feature maps in DRAM"
-    return point_of("layer by layer", stacks, fixed.best(stacks), note)
 
 
 def comparison_table(comparison: Comparison) -> Table:

@@ -16,6 +16,8 @@ from solver.result import Result
 from solver.solve import evaluate_stacks
 from solver.stack_tables import StackOption, StackTables
 
+PLACEMENT_LIMIT_S = 60.0
+"""Seconds for the placements and mappings of one set of fixed stacks."""
 _EACH_ALONE = np.array([[1.0, 0.0], [0.0, 1.0]])
 
 
@@ -76,11 +78,19 @@ class FixedStacks:
         return float(self.objective.of(energy, latency))
 
     def best(self, stacks: Stacks) -> Result | None:
-        """Optimal placements and mappings, None if nothing fits."""
+        """Optimal placements and mappings, None if nothing fits.
+
+        Stopped after `PLACEMENT_LIMIT_S` it is the best found, with status FEASIBLE.
+        """
         if stacks not in self._results:
             try:
                 found = evaluate_stacks(
-                    self.problem, self.rules, stacks, self.objective, self.tables
+                    self.problem,
+                    self.rules,
+                    stacks,
+                    self.objective,
+                    self.tables,
+                    PLACEMENT_LIMIT_S,
                 )
             except InfeasibleError:
                 self._results[stacks] = None

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from solver.objective import Objective
 from solver.policies.fixed_stacks import Stacks
-from solver.result import Result
+from solver.result import Result, Status
 
 
 class Legality(StrEnum):
@@ -48,7 +48,9 @@ def point_of(
 ) -> PolicyPoint:
     """The row of a solved result; `None` means that nothing fits."""
     if result is None:
-        return no_point(policy, "nothing fits")
+        return no_point(policy, "nothing fits, or nothing found in time")
+    if result.status is not Status.OPTIMAL:
+        note += f"; placements stopped, at most {100 * (result.gap or 0.0):.2g} % above their best"
     return PolicyPoint(
         policy=policy,
         legality=legality,
