@@ -193,8 +193,8 @@ def _figures(energy_pj: float | None, latency_cycles: float | None) -> tuple[str
     if energy_pj is None or latency_cycles is None:
         return "-", "-", "-"
     return (
-        f"{energy_pj / 1e9:.4f}",
-        f"{latency_cycles / 1e6:.4f}",
+        f"{energy_pj / 1e9:.5g}",
+        f"{latency_cycles / 1e6:.5g}",
         f"{energy_pj * latency_cycles:.5e}",
     )
 

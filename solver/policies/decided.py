@@ -82,8 +82,8 @@ class DecidedPoints:
                 found, least = row, value
         return found or no_point(name, failure)
 
-    def cost(self, name: str, point: UniformStacks) -> PolicyPoint:
-        """The row of one point."""
+    def cost(self, name: str, point: UniformStacks, note: str = "") -> PolicyPoint:
+        """The row of one point; the note says what its stacks are."""
         layers = self.problem.workload.layers
         cuts = tuple(layers[stack.last].name for stack in point.stacks)
         try:
@@ -101,7 +101,7 @@ class DecidedPoints:
             # The rules raise ValueError for a tensor that no memory of its chain holds.
             return no_point(name, str(error))
         costed = recost(self.problem, schedule, self.rules)
-        note = describe(point.stacks)
+        note = note or describe(point.stacks)
         if costed.violations:
             more = len(costed.violations) - 1
             note += f"; {costed.violations[0]}" + (f" (and {more} more)" if more else "")

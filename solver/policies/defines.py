@@ -15,8 +15,9 @@ from cost.axis_tiles import efficient_sizes
 from cost.overlap import OverlapMode
 from cost.reference_stacks import automatic_stacks
 from problems.problem import Problem
+from solver.objective import Objective
 from solver.policies.decided import DecidedPoints, UniformStacks, uniform_stacks
-from solver.policies.fixed_stacks import FixedStacks
+from solver.policies.fixed_stacks import FixedStacks, Stacks
 from solver.policies.point import Legality, PolicyPoint, describe, no_point, point_of
 
 GRID_WIDTHS, GRID_HEIGHTS = (1, 4, 16, 60, 240, 960), (1, 4, 18, 72, 270, 540)
@@ -39,19 +40,33 @@ def scaled_grid(sizes: Sequence[int], total: int) -> tuple[int, ...]:
     return tuple(sorted({min(even, key=lambda size: abs(size - each)) for each in wanted}))
 
 
-def grid_points(problem: Problem) -> tuple[UniformStacks, ...]:
-    """The grid over the automatic cut's largest stack output (the last one of FSRCNN)."""
-    layers = problem.workload.layers
-    position = {layer.name: i for i, layer in enumerate(layers)}
+def automatic_ends(problem: Problem) -> tuple[int, ...]:
+    """Numbers of the last layers of the automatic cut's stacks."""
+    position = {layer.name: i for i, layer in enumerate(problem.workload.layers)}
     stacks = automatic_stacks(problem.hardware, problem.workload)
-    ends = [max(position[layer.name] for layer in stack.layers) for stack in stacks]
-    width = max(layers[end].sizes["OX"] for end in ends)
-    height = max(layers[end].sizes["OY"] for end in ends)
+    return tuple(max(position[layer.name] for layer in stack.layers) for stack in stacks)
+
+
+def grid_tiles(problem: Problem) -> tuple[tuple[int, int], ...]:
+    """The grid over the largest stack output of the automatic cut (the last of FSRCNN).
+
+    Classifiers end in one pixel, which would leave nothing of the grid.
+    """
+    outputs = [problem.workload.layers[end].sizes for end in automatic_ends(problem)]
     return tuple(
-        uniform_stacks(problem, ends, (x, y), mode)
+        (x, y)
+        for x in scaled_grid(GRID_WIDTHS, max(size["OX"] for size in outputs))
+        for y in scaled_grid(GRID_HEIGHTS, max(size["OY"] for size in outputs))
+    )
+
+
+def grid_points(problem: Problem) -> tuple[UniformStacks, ...]:
+    """Every tile of the grid in every mode, with the automatic cut."""
+    ends = automatic_ends(problem)
+    return tuple(
+        uniform_stacks(problem, ends, tile, mode)
         for mode in OverlapMode
-        for x in scaled_grid(GRID_WIDTHS, width)
-        for y in scaled_grid(GRID_HEIGHTS, height)
+        for tile in grid_tiles(problem)
     )
 
 
@@ -61,34 +76,41 @@ def defines_rows(
     """Best of the grid, over all modes and in each: as decided, and repaired if need be."""
     points = grid_points(fixed.problem)
     rows: list[PolicyPoint] = []
+    repaired: list[PolicyPoint] = []
     for mode in OverlapMode:
         progress(f"{NAME} grid, {mode.value}")
-        rows.append(decided.best(f"{NAME} {mode.value}", _of_mode(points, mode)))
-    if fixed.rules.joint_capacity:
-        for mode in OverlapMode:
+        row = decided.best(f"{NAME} {mode.value}", _of_mode(points, mode))
+        rows.append(row)
+        if row.legality in (Legality.INFEASIBLE, Legality.NONE):
             progress(f"{NAME} grid repaired, {mode.value}")
-            name = f"{NAME} {mode.value}, repaired"
-            found = fixed.best_of(point.stacks for point in _of_mode(points, mode))
-            if found is None:
-                rows.append(no_point(name, "no tile of the grid fits"))
-            else:
-                rows.append(point_of(name, *found, describe(found[0]), Legality.REPAIRED))
-    return [*_overall(rows, fixed, len(points)), *rows]
+            repaired.append(_repaired(fixed, row, [p.stacks for p in _of_mode(points, mode)]))
+    total = f"{NAME} best of {len(points)}"
+    best = [_least(rows, fixed.objective, total)]
+    if repaired:
+        able = [row for row in rows if row.legality is Legality.FEASIBLE]
+        best.append(_least([*able, *repaired], fixed.objective, f"{total} that can run"))
+    return [*best, *rows, *repaired]
+
+
+def _repaired(fixed: FixedStacks, row: PolicyPoint, candidates: list[Stacks]) -> PolicyPoint:
+    """The best of the candidates with placements and mappings that fit."""
+    name = f"{row.policy}, repaired"
+    found = fixed.best_of(candidates)
+    if found is None:
+        return no_point(name, "nothing fits, or nothing found in time")
+    note = describe(found.stacks)
+    if not found.complete:
+        note += "; other tiles were not tried for lack of time"
+    return point_of(name, found.stacks, found.result, note, Legality.REPAIRED)
+
+
+def _least(rows: Sequence[PolicyPoint], objective: Objective, name: str) -> PolicyPoint:
+    """The best row under another name."""
+    costed = [(value, n) for n, row in enumerate(rows) if (value := row.value(objective))]
+    if not costed:
+        return no_point(name, "no tile of the grid fits")
+    return replace(rows[min(costed)[1]], policy=name)
 
 
 def _of_mode(points: Sequence[UniformStacks], mode: OverlapMode) -> list[UniformStacks]:
     return [point for point in points if point.mode is mode]
-
-
-def _overall(rows: Sequence[PolicyPoint], fixed: FixedStacks, points: int) -> list[PolicyPoint]:
-    """The best row as decided and the best repaired one, named as the best of all points."""
-    best: dict[bool, tuple[float, PolicyPoint]] = {}
-    for row in rows:
-        value = row.value(fixed.objective)
-        repaired = row.legality is Legality.REPAIRED
-        if value is not None and (repaired not in best or value < best[repaired][0]):
-            best[repaired] = (value, row)
-    return [
-        replace(row, policy=f"{NAME} best of {points}{', repaired' if repaired else ''}")
-        for repaired, (_, row) in sorted(best.items(), key=lambda item: item[0])
-    ]

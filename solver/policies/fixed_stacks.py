@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -16,8 +17,10 @@ from solver.result import Result
 from solver.solve import evaluate_stacks
 from solver.stack_tables import StackOption, StackTables
 
-PLACEMENT_LIMIT_S = 60.0
+PLACEMENT_LIMIT_S = 30.0
 """Seconds for the placements and mappings of one set of fixed stacks."""
+CHOICE_LIMIT_S = 90.0
+"""Seconds for the choice among many sets of fixed stacks."""
 _EACH_ALONE = np.array([[1.0, 0.0], [0.0, 1.0]])
 
 
@@ -32,6 +35,14 @@ class FixedStack(NamedTuple):
 
 
 Stacks = tuple[FixedStack, ...]
+
+
+class Choice(NamedTuple):
+    """The best of many fixed stacks; `complete`: none that could be better was left out."""
+
+    stacks: Stacks
+    result: Result
+    complete: bool
 
 
 class FixedStacks:
@@ -98,15 +109,21 @@ class FixedStacks:
                 self._results[stacks] = found if found.value is not None else None
         return self._results[stacks]
 
-    def best_of(self, candidates: Iterable[Stacks]) -> tuple[Stacks, Result] | None:
-        """The best of all candidates; those whose bound is above a known cost are not solved."""
+    def best_of(self, candidates: Iterable[Stacks]) -> Choice | None:
+        """The best of all candidates; those whose bound is above a known cost are not solved.
+
+        After `CHOICE_LIMIT_S` the best of those tried; None if nothing was found.
+        """
+        started = time.monotonic()
         ranked = sorted((self.bound(stacks), n, stacks) for n, stacks in enumerate(candidates))
-        found: tuple[Stacks, Result] | None = None
+        found: Choice | None = None
         least = np.inf
         for bound, _, stacks in ranked:
             if bound >= least or not np.isfinite(bound):
                 break
+            if time.monotonic() - started >= CHOICE_LIMIT_S:
+                return found and found._replace(complete=False)
             result = self.best(stacks)
             if result is not None and result.value is not None and result.value < least:
-                found, least = (stacks, result), result.value
+                found, least = Choice(stacks, result, True), result.value
         return found

@@ -13,4 +13,5 @@ def layer_by_layer(problem: Problem, decided: DecidedPoints) -> PolicyPoint:
     layers = problem.workload.layers
     whole = max(layer.sizes["OX"] for layer in layers), max(layer.sizes["OY"] for layer in layers)
     stacks = uniform_stacks(problem, range(len(layers)), whole, OverlapMode.FULLY_RECOMPUTE)
-    return decided.cost("layer by layer", stacks)
+    note = "each layer a stack, one tile, feature maps in DRAM"
+    return decided.cost("layer by layer", stacks, note)

@@ -76,14 +76,14 @@ def no_point(policy: str, why: str) -> PolicyPoint:
 def describe(stacks: Stacks) -> str:
     """Stacks in few words: layers, tile and mode of each; equal tiles named once."""
     tiles = {(stack.tile_x, stack.tile_y, stack.mode) for stack in stacks}
-    runs = " | ".join(
+    runs = [
         f"{stack.first}" if stack.first == stack.last else f"{stack.first}-{stack.last}"
         for stack in stacks
-    )
+    ]
     if len(tiles) == 1:
         x, y, mode = next(iter(tiles))
-        return f"layers {runs}: {x} x {y}, {mode.value}"
+        return f"layers {' | '.join(runs)}: {x} x {y}, {mode.value}"
     return "; ".join(
-        f"layers {stack.first}-{stack.last}: {stack.tile_x} x {stack.tile_y}, {stack.mode.value}"
-        for stack in stacks
+        f"layers {run}: {stack.tile_x} x {stack.tile_y}, {stack.mode.value}"
+        for run, stack in zip(runs, stacks, strict=True)
     )
