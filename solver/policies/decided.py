@@ -101,6 +101,7 @@ class DecidedPoints:
             # The rules raise ValueError for a tensor that no memory of its chain holds.
             return no_point(name, str(error))
         costed = recost(self.problem, schedule, self.rules)
+        joint = self.rules.joint_capacity
         note = note or describe(point.stacks)
         if costed.violations:
             more = len(costed.violations) - 1
@@ -108,8 +109,9 @@ class DecidedPoints:
         return PolicyPoint(
             policy=name,
             legality=Legality.INFEASIBLE if costed.violations else Legality.FEASIBLE,
-            energy_pj=costed.energy_pj,
-            latency_cycles=costed.latency_cycles,
+            # Under the reference's rules its own figures count, whatever they leave unused.
+            energy_pj=costed.energy_pj if joint else decided.energy_pj,
+            latency_cycles=costed.latency_cycles if joint else decided.latency_cycles,
             stacks=point.stacks,
             note=note,
         )

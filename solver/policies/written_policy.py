@@ -82,7 +82,7 @@ class _Writer:
     ) -> TilePlan:
         columns = _span(tile.tile.first_column, tile.tile.last_column, len(geometry.columns))
         rows = _span(tile.tile.first_row, tile.tile.last_row, len(geometry.rows))
-        producer = self.hardware.memories[tile.inputs[0].memory].name
+        producer = self._landing(tile)
         plans = []
         for n, (layer, scheduled) in enumerate(zip(layers, tile.layers, strict=True)):
             x, y = geometry.columns[columns[0]][n], geometry.rows[rows[0]][n]
@@ -103,7 +103,7 @@ class _Writer:
                 h_use=self.name(tile.caches.read_columns) if x.reused else None,
                 h_make=self.name(tile.caches.fill_columns) if x.kept else None,
                 v=self._rows_memory(tile, y),
-                mapping=_written(mapped.mapping),
+                mapping=_written(mapped.mapping, layer),
                 energy_pj=0.0,
                 latency_cycles=0,
                 copy_energy_pj=0.0,
@@ -112,6 +112,18 @@ class _Writer:
             plans.append(self._costed(plan, layer, x, y, start, n))
             producer = plan.output
         return TilePlan(columns=columns, rows=rows, layers=tuple(plans))
+
+    def _landing(self, tile: ScheduledTile) -> str:
+        """Where the stack's input tile is put.
+
+        If the first layer reads it in a higher memory after all, the reference lets it
+        lie below unused; a schedule puts it where it is read, which costs no more.
+        """
+        landed, read = tile.inputs[0].memory, tile.layers[0].places.inputs
+        level = self.hardware.level_of
+        if level(Operand.I, landed) < level(Operand.I, read):
+            landed = read
+        return self.hardware.memories[landed].name
 
     def _map(self, layer: Layer, sizes: dict[str, int], levels: dict[Operand, int]) -> MappedLayer:
         mapped = self.mapper(layer, sizes, levels)
@@ -153,12 +165,14 @@ def _span(first: bool, last: bool, count: int) -> tuple[int, int]:
     return 1, count - 2
 
 
-def _written(mapping: object) -> ScheduledMapping:
+def _written(mapping: object, layer: Layer) -> ScheduledMapping:
     """A temporal mapping as a schedule states it."""
     assert isinstance(mapping, TemporalMapping)
-    flags = mapping.double_buffered
-    if flags is None:
-        flags = {name: (False,) * len(cuts) for name, cuts in mapping.cuts.items()}
-    return ScheduledMapping(
-        loops=mapping.loops, cuts=dict(mapping.cuts), double_buffered=dict(flags)
-    )
+    cuts = dict(mapping.cuts)
+    if not layer.has_weights:
+        # What has no bits rests nowhere: a schedule lists one level for it.
+        cuts[Operand.W.value] = (len(mapping.loops),)
+    known = mapping.double_buffered or {}
+    flags = {name: (False,) * len(own) for name, own in cuts.items()}
+    flags |= {name: own for name, own in known.items() if len(own) == len(cuts[name])}
+    return ScheduledMapping(loops=mapping.loops, cuts=cuts, double_buffered=flags)
