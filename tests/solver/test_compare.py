@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from random import Random
@@ -19,6 +20,7 @@ from problems import load_problem
 from problems.problem import Problem
 from solver.compare import Comparison, compare
 from solver.objective import Objective
+from solver.policies import fixed_stacks
 from solver.policies.defines import GRID_HEIGHTS, GRID_WIDTHS, grid_points, scaled_grid
 from solver.policies.fixed_stacks import FixedStack
 from solver.policies.point import Legality
@@ -26,8 +28,17 @@ from solver.policies.written_policy import write_policy
 from solver.result import Status
 from tests.oracle.random_problems import random_problem
 
-SEED = 2
+SEED = 0
 """Under the exact rules the reference's best point of this problem does not fit."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_limits() -> Iterator[None]:
+    """Give fixed stacks little time: those of the small problem are placed at once or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fixed_stacks, "PLACEMENT_LIMIT_S", 1.0)
+        patch.setattr(fixed_stacks, "CHOICE_LIMIT_S", 1.0)
+        yield
 
 
 def problem() -> Problem:
@@ -106,19 +117,34 @@ def test_a_policy_below_the_bound_is_called_a_bug() -> None:
     assert "greedy fusion" in outside.better_outside
 
 
-def test_written_policy_costs_what_the_policy_says() -> None:
-    """Tests that a grid point written out re-costs to the policy's own figures."""
+def test_written_policy_costs_no_more_than_the_policy() -> None:
+    """Tests that a grid point written out is legal and costs what the policy says, or less.
+
+    Less, since the reference fetches input tiles that it then reads from DRAM instead.
+    """
     small = problem()
     for point in grid_points(small):
         mapper = exact_mapper(small.hardware, small.workload.name, DEFINES)
         decided = reference_schedule(
             small.hardware, small.workload, mode=point.mode, tile=point.tile, mapper=mapper
         )
-        schedule = write_policy(small, decided, mapper, DEFINES)
-        costed = recost(small, schedule, DEFINES)
+        costed = recost(small, write_policy(small, decided, mapper, DEFINES), DEFINES)
         assert costed.violations == (), point
-        assert costed.energy_pj == pytest.approx(decided.energy_pj, rel=1e-9)
-        assert costed.latency_cycles == decided.latency_cycles
+        assert costed.energy_pj <= decided.energy_pj * (1 + 1e-9), point
+        assert costed.latency_cycles <= decided.latency_cycles, point
+
+
+def test_written_policy_is_the_policy_on_a_real_problem() -> None:
+    """Tests that nothing is lost when the reference's best point for FSRCNN is written out."""
+    real = load_problem("fsrcnn@meta-proto-df")
+    mapper = exact_mapper(real.hardware, real.workload.name, DEFINES)
+    decided = reference_schedule(
+        real.hardware, real.workload, mode=OverlapMode.FULLY_CACHED, tile=(4, 72), mapper=mapper
+    )
+    costed = recost(real, write_policy(real, decided, mapper, DEFINES), DEFINES)
+    assert costed.violations == ()
+    assert costed.energy_pj == pytest.approx(decided.energy_pj, rel=1e-9)
+    assert costed.latency_cycles == decided.latency_cycles
 
 
 def test_written_policy_keeps_weights_in_place_under_exact_rules() -> None:
