@@ -25,8 +25,8 @@ from solver.solve import TOLERANCE, solve
 from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
 
 
-def _silent(_: str) -> None:
-    """Report no progress."""
+def silent(_: str) -> None:
+    """Take a line of progress and drop it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def compare(
     time_limit_s: float | None = None,
     workers: int | None = None,
     seed: int = 0,
-    progress: Callable[[str], None] = _silent,
+    progress: Callable[[str], None] = silent,
 ) -> Comparison:
     """Solve `problem`, then run every policy on it.
 
