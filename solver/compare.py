@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
@@ -15,7 +16,7 @@ from problems.problem import Problem
 from solver.objective import Objective
 from solver.policies.annealing import annealing
 from solver.policies.decided import DecidedPoints
-from solver.policies.defines import defines_rows
+from solver.policies.defines import NAME, defines_rows
 from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
 from solver.policies.greedy import greedy_fusion
 from solver.policies.layer_by_layer import layer_by_layer
@@ -82,6 +83,8 @@ class Comparison:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Table of all rows, then loud lines about what must not be."""
         yield comparison_table(self)
+        yield schedules_table(self)
+        yield _LEGEND
         for name in self.contradictions:
             yield (
                 f"[bold red]BUG: {name} beats the optimum's proven bound. Please report this "
@@ -150,35 +153,59 @@ def comparison_table(comparison: Comparison) -> Table:
     optimum = comparison.optimum
     table = Table(
         title=f"{optimum.problem}: {optimum.objective.value}, rules {optimum.rules}",
-        caption=(
-            "regret: objective above the optimum's. infeasible: costed as if the memories "
-            "were large enough. repaired: the policy's cuts, tile and mode with our placements "
-            "and mappings"
-        ),
+        box=box.SIMPLE_HEAD,
     )
-    table.add_column("policy")
-    for column in ("energy (mJ)", "latency (Mcycles)", "EDP (pJ*cycles)", "regret"):
-        table.add_column(column, justify="right")
-    table.add_column("can run")
-    table.add_column("schedule")
+    table.add_column("policy", no_wrap=True)
+    for column in ("mJ", "Mcycles", "pJ*cycles", "regret"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("can run", no_wrap=True)
     table.add_row(
-        "optimum" if optimum.gap is None or optimum.gap <= TOLERANCE else "best found",
+        _optimum_name(comparison),
         *_figures(optimum.energy_pj, optimum.latency_cycles),
         "-",
         "yes" if optimum.schedule is not None else "-",
-        _optimum_note(comparison),
         end_section=True,
     )
     for row in comparison.rows:
         regret = comparison.regret(row)
         table.add_row(
-            row.policy,
+            _short(row.policy),
             *_figures(row.energy_pj, row.latency_cycles),
             "-" if regret is None else f"{regret:+.2f} %",
             _CAN_RUN[row.legality],
-            row.note,
         )
     return table
+
+
+def schedules_table(comparison: Comparison) -> Table:
+    """What each row is: cuts, tiles and mode; what does not fit; how the row came about."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("policy", no_wrap=True)
+    table.add_column("schedule")
+    table.add_row(_optimum_name(comparison), _optimum_note(comparison))
+    for row in comparison.rows:
+        suffix = " (repaired)" if row.legality is Legality.REPAIRED else ""
+        table.add_row(_short(row.policy), row.note + suffix)
+    return table
+
+
+_LEGEND = (
+    "regret: objective above the optimum's. infeasible: costed as if the memories were large "
+    "enough. repaired: the policy's cuts, tile and mode with our placements and mappings."
+)
+
+
+def _optimum_name(comparison: Comparison) -> str:
+    gap = comparison.optimum.gap
+    return "optimum" if gap is None or gap <= TOLERANCE else "best found"
+
+
+def _short(policy: str) -> str:
+    """A policy's name in the table: overlap modes indented under the policy that has them."""
+    modes = [mode.value for mode in OverlapMode]
+    name = policy.removesuffix(", repaired")
+    prefix, _, rest = name.partition(" ")
+    return f"  {rest}" if prefix == NAME and rest in modes else name
 
 
 _CAN_RUN = {
@@ -195,7 +222,7 @@ def _figures(energy_pj: float | None, latency_cycles: float | None) -> tuple[str
     return (
         f"{energy_pj / 1e9:.5g}",
         f"{latency_cycles / 1e6:.5g}",
-        f"{energy_pj * latency_cycles:.5e}",
+        f"{energy_pj * latency_cycles:.4e}",
     )
 
 

@@ -118,10 +118,10 @@ class FixedStacks:
         ranked = sorted((self.bound(stacks), n, stacks) for n, stacks in enumerate(candidates))
         found: Choice | None = None
         least = np.inf
-        for bound, _, stacks in ranked:
+        for tried, (bound, _, stacks) in enumerate(ranked):
             if bound >= least or not np.isfinite(bound):
                 break
-            if time.monotonic() - started >= CHOICE_LIMIT_S:
+            if tried and time.monotonic() - started >= CHOICE_LIMIT_S:
                 return found and found._replace(complete=False)
             result = self.best(stacks)
             if result is not None and result.value is not None and result.value < least:

@@ -34,10 +34,10 @@ SEED = 0
 
 @pytest.fixture(scope="module", autouse=True)
 def short_limits() -> Iterator[None]:
-    """Give fixed stacks little time: those of the small problem are placed at once or not."""
+    """Repair only the most promising tile of each mode: others may take long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fixed_stacks, "PLACEMENT_LIMIT_S", 1.0)
-        patch.setattr(fixed_stacks, "CHOICE_LIMIT_S", 1.0)
+        patch.setattr(fixed_stacks, "PLACEMENT_LIMIT_S", 6.0)
+        patch.setattr(fixed_stacks, "CHOICE_LIMIT_S", 0.0)
         yield
 
 
@@ -81,8 +81,10 @@ def test_rows(rules: str) -> None:
     assert names[-2:] == ["greedy fusion", "annealing"]
     for mode in OverlapMode:
         assert f"DeFiNES {mode.value}" in names
-    lines = [line for line in printed(found).splitlines() if line.startswith("│")]
-    assert lines[0].startswith("│ optimum")
+    lines = printed(found).splitlines()
+    assert next(n for n, line in enumerate(lines) if "optimum" in line) == min(
+        n for n, line in enumerate(lines) if "yes" in line
+    )
     assert "BUG" not in printed(found)
 
 
@@ -90,7 +92,7 @@ def test_schedules_that_cannot_run_are_labelled_and_repaired() -> None:
     """Tests that joint capacity rejects the reference's best point and that it is repaired."""
     rows = {row.policy: row for row in comparison("exact").rows}
     points = len(grid_points(problem()))
-    best, able = rows[f"DeFiNES best of {points}"], rows[f"DeFiNES best of {points} that can run"]
+    best, able = rows[f"DeFiNES best of {points}"], rows["DeFiNES best that can run"]
     assert best.legality is Legality.INFEASIBLE
     assert "bits of" in best.note
     assert able.legality in (Legality.FEASIBLE, Legality.REPAIRED)
