@@ -154,6 +154,7 @@ def comparison_table(comparison: Comparison) -> Table:
     table = Table(
         title=f"{optimum.problem}: {optimum.objective.value}, rules {optimum.rules}",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("policy", no_wrap=True)
     for column in ("mJ", "Mcycles", "pJ*cycles", "regret"):
