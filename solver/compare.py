@@ -2,240 +2,239 @@
 
 from __future__ import annotations
 
-import math
-import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
-from cost.exact_mapper import exact_mapper
 from cost.overlap import OverlapMode
-from cost.reference_policy import NoMappingError, reference_schedule
-from cost.rules import RuleSet
-from problems.errors import InfeasibleError
+from cost.rules import EXACT, RuleSet
 from problems.problem import Problem
 from solver.objective import Objective
+from solver.policies.annealing import annealing
+from solver.policies.decided import DecidedPoints
+from solver.policies.defines import NAME, defines_rows
+from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
+from solver.policies.greedy import greedy_fusion
+from solver.policies.layer_by_layer import layer_by_layer
+from solver.policies.point import Legality, PolicyPoint, describe
 from solver.result import Result
-from solver.solve import evaluate_stacks, solve
-from solver.space import EFFICIENT, stack_ranges
-from solver.stack_tables import StackTables
-
-GRID_WIDTHS, GRID_HEIGHTS = (1, 4, 16, 60, 240, 960), (1, 4, 18, 72, 270, 540)
-"""DeFiNES's 6 x 6 grid of tile sizes for FSRCNN (case study 1)."""
-
-Stack = tuple[int, int, int, int, OverlapMode]
+from solver.solve import TOLERANCE, solve
+from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyRow:
-    """One policy's point."""
-
-    name: str
-    energy_pj: float
-    latency_cycles: float
-    note: str
+def silent(_: str) -> None:
+    """Take a line of progress and drop it."""
 
 
-def compare(problem: Problem, objective: Objective, rules: RuleSet, seed: int = 0) -> Table:
-    """A table of the optimum and every policy with its regret in percent."""
-    started = time.monotonic()
-    best = solve(problem, objective=objective, rules=rules)
-    seconds = time.monotonic() - started
-    tables = StackTables(problem, rules)
-    rows = [_row("optimum", best, best.status.value)]
-    rows.append(
-        _row(
-            "layer by layer",
-            _by_layer(problem, rules, objective, tables),
-            "each layer a stack, one tile",
-        )
-    )
-    rows += _grid(problem, objective, rules)
-    rows.append(
-        _row(
-            "greedy fusion",
-            _greedy(problem, rules, objective, tables),
-            "stacks grow while that helps, fixed tile",
-        )
-    )
-    rows.append(
-        _row(
-            "annealing",
-            _anneal(problem, rules, objective, tables, seconds, seed),
-            f"{seconds:.0f} s, seed {seed}",
-        )
-    )
-    return _table(rows, objective, rules)
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """An optimum and policies on one problem; prints as a table.
 
+    `contradictions` names every schedule that beats the proven bound although it can run
+    and lies in the space: each is a bug. `better_outside` names those that are better but
+    lie outside the space that was searched.
+    """
 
-def _row(name: str, result: Result | None, note: str) -> PolicyRow:
-    if result is None or result.energy_pj is None or result.latency_cycles is None:
-        return PolicyRow(name=name, energy_pj=math.inf, latency_cycles=math.inf, note="none fits")
-    return PolicyRow(
-        name=name, energy_pj=result.energy_pj, latency_cycles=result.latency_cycles, note=note
-    )
+    optimum: Result
+    rows: tuple[PolicyPoint, ...]
+    ranges: tuple[StackRange, ...]
+    interrupted: bool = False
 
+    def regret(self, row: PolicyPoint) -> float | None:
+        """Excess of a row over the optimum's objective in percent; None without costs."""
+        value, best = row.value(self.optimum.objective), self.optimum.value
+        if value is None or best is None:
+            return None
+        return 100 * (value / best - 1)
 
-def _value(result: Result | None, objective: Objective) -> float:
-    if result is None or result.energy_pj is None or result.latency_cycles is None:
-        return math.inf
-    return float(objective.of(result.energy_pj, result.latency_cycles))
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """Policies below the proven bound of a space that holds them."""
+        return tuple(row.policy for row in self._below_bound() if self._inside(row.stacks))
 
+    @property
+    def better_outside(self) -> tuple[str, ...]:
+        """Policies below the proven bound of a space that does not hold them."""
+        return tuple(row.policy for row in self._below_bound() if not self._inside(row.stacks))
 
-def _fixed(
-    problem: Problem,
-    rules: RuleSet,
-    stacks: tuple[Stack, ...],
-    objective: Objective,
-    tables: StackTables,
-) -> Result | None:
-    """The best placements of fixed stacks, None if nothing fits."""
-    try:
-        return evaluate_stacks(problem, rules, stacks, objective, tables)
-    except InfeasibleError:
-        return None
+    def _below_bound(self) -> list[PolicyPoint]:
+        bound = self.optimum.best_bound * (1 - TOLERANCE)
+        return [
+            row
+            for row in self.rows
+            if row.legality in (Legality.FEASIBLE, Legality.REPAIRED)
+            and (row.value(self.optimum.objective) or 0.0) < bound
+        ]
 
+    def _inside(self, stacks: Stacks) -> bool:
+        spec = {(r.first, r.last): r for r in self.ranges}
+        for stack in stacks:
+            r = spec.get((stack.first, stack.last))
+            if r is None or stack.mode not in r.modes:
+                return False
+            if stack.tile_x not in r.widths or stack.tile_y not in r.heights:
+                return False
+        return True
 
-def _by_layer(
-    problem: Problem, rules: RuleSet, objective: Objective, tables: StackTables
-) -> Result | None:
-    stacks = tuple(
-        (i, i, layer.sizes["OX"], layer.sizes["OY"], OverlapMode.FULLY_RECOMPUTE)
-        for i, layer in enumerate(problem.workload.layers)
-    )
-    return _fixed(problem, rules, stacks, objective, tables)
-
-
-def _grid(problem: Problem, objective: Objective, rules: RuleSet) -> list[PolicyRow]:
-    """The reference's policy: automatic cuts, best of its grid in every mode."""
-    mapper = exact_mapper(problem.hardware, problem.workload.name, rules)
-    found: list[tuple[float, PolicyRow]] = []
-    last = problem.workload.layers[-1].sizes
-    tiles = sorted(
-        {(min(x, last["OX"]), min(y, last["OY"])) for x in GRID_WIDTHS for y in GRID_HEIGHTS}
-    )
-    for mode in OverlapMode:
-        for tile in tiles:
-            try:
-                point = reference_schedule(
-                    problem.hardware,
-                    problem.workload,
-                    mode=mode,
-                    tile=tile,
-                    mapper=mapper,
-                    rules=rules,
-                )
-            except NoMappingError:
-                continue
-            row = PolicyRow(
-                name="DeFiNES policy, best of grid",
-                energy_pj=point.energy_pj,
-                latency_cycles=point.latency_cycles,
-                note=f"{tile[0]} x {tile[1]}, {mode.value}",
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Table of all rows, then loud lines about what must not be."""
+        yield comparison_table(self)
+        yield schedules_table(self)
+        yield _LEGEND
+        for name in self.contradictions:
+            yield (
+                f"[bold red]BUG: {name} beats the optimum's proven bound. Please report this "
+                "with the problem and the options.[/]"
             )
-            found.append((float(objective.of(point.energy_pj, point.latency_cycles)), row))
-    if not found:
-        return []
-    row = min(found, key=lambda pair: pair[0])[1]
-    if rules.joint_capacity:
-        row = PolicyRow(
-            name=row.name,
-            energy_pj=row.energy_pj,
-            latency_cycles=row.latency_cycles,
-            note=row.note + "; ignores joint capacity",
-        )
-    return [row]
+        for name in self.better_outside:
+            yield f"[yellow]{name} is better, and lies outside the space that was searched.[/]"
+        if self.interrupted:
+            yield "[yellow]interrupted: some policies are missing[/]"
 
 
-def _greedy(
-    problem: Problem, rules: RuleSet, objective: Objective, tables: StackTables
-) -> Result | None:
-    """Grow each stack by one layer as long as the whole improves."""
-    layers = problem.workload.layers
-    tile_x, tile_y = GRID_WIDTHS[2], GRID_HEIGHTS[2]
-    cuts = list(range(len(layers)))
-
-    def evaluate(ends: list[int]) -> Result | None:
-        starts = [0, *(end + 1 for end in ends[:-1])]
-        stacks: tuple[Stack, ...] = tuple(
-            (a, b, tile_x, tile_y, OverlapMode.FULLY_CACHED)
-            for a, b in zip(starts, ends, strict=True)
-        )
-        return _fixed(problem, rules, stacks, objective, tables)
-
-    best = evaluate(cuts)
-    position = 0
-    while position < len(cuts) - 1:
-        merged = cuts[:position] + cuts[position + 1 :]
-        trial = evaluate(merged)
-        if _value(trial, objective) < _value(best, objective):
-            best, cuts = trial, merged
-        else:
-            position += 1
-    return best
-
-
-def _anneal(
+def compare(
     problem: Problem,
-    rules: RuleSet,
     objective: Objective,
-    tables: StackTables,
-    seconds: float,
-    seed: int,
-) -> Result | None:
-    """Random moves over cuts, tiles and modes for as long as the proof took."""
-    rng = random.Random(seed)
-    ranges = {
-        (r.first, r.last): r
-        for r in stack_ranges(problem, rules, EFFICIENT, tuple(OverlapMode), None)
-    }
-    n = len(problem.workload.layers)
+    rules: RuleSet = EXACT,
+    *,
+    tiles: TileSpace = EFFICIENT,
+    modes: tuple[OverlapMode, ...] = tuple(OverlapMode),
+    max_depth: int | None = None,
+    time_limit_s: float | None = None,
+    workers: int | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] = silent,
+) -> Comparison:
+    """Solve `problem`, then run every policy on it.
 
-    def draw(first: int, last: int) -> Stack:
-        r = ranges[first, last]
-        return (first, last, rng.choice(r.widths), rng.choice(r.heights), rng.choice(r.modes))
+    The optimum is that of the space given by `tiles`, `modes` and `max_depth`, in at most
+    `time_limit_s`; greedy fusion and annealing search the same tiles and modes. Annealing
+    gets the optimum's time. Raises ProblemError and InfeasibleError as `solve` does; a
+    policy without a schedule is a row that says so.
+    """
+    progress("optimum")
+    started = time.monotonic()
+    optimum = solve(
+        problem,
+        objective=objective,
+        rules=rules,
+        tiles=tiles,
+        modes=modes,
+        max_depth=max_depth,
+        time_limit_s=time_limit_s,
+        workers=workers,
+        seed=seed,
+    )
+    seconds = time.monotonic() - started
+    ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
+    fixed = FixedStacks(problem, rules, objective)
+    decided = DecidedPoints(problem, rules, objective, fixed)
+    rows: list[PolicyPoint] = []
+    interrupted = False
+    try:
+        progress("layer by layer")
+        rows.append(layer_by_layer(problem, decided))
+        rows += defines_rows(decided, fixed, progress)
+        progress("greedy fusion")
+        rows.append(greedy_fusion(fixed, ranges))
+        progress(f"annealing, {seconds:.0f} s")
+        rows.append(annealing(fixed, ranges, seconds, seed))
+    except KeyboardInterrupt:
+        interrupted = True
+    return Comparison(optimum=optimum, rows=tuple(rows), interrupted=interrupted, ranges=ranges)
 
-    current: tuple[Stack, ...] = (draw(0, n - 1),)
-    best: Result | None = None
-    value = math.inf
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        trial = list(current)
-        k = rng.randrange(len(trial))
-        first, last = trial[k][:2]
-        if rng.random() < 0.2 and first < last:
-            cut = rng.randrange(first, last)
-            trial[k : k + 1] = [draw(first, cut), draw(cut + 1, last)]
-        elif rng.random() < 0.3 and k + 1 < len(trial):
-            trial[k : k + 2] = [draw(first, trial[k + 1][1])]
-        else:
-            trial[k] = draw(first, last)
-        result = _fixed(problem, rules, tuple(trial), objective, tables)
-        found = _value(result, objective)
-        share = (deadline - time.monotonic()) / seconds
-        if not math.isfinite(found):
-            continue
-        if found < value or rng.random() < math.exp(-(found / value - 1) / max(1e-3, 0.1 * share)):
-            current = tuple(trial)
-            if best is None or found < _value(best, objective):
-                best = result
-            value = found
-    return best
 
-
-def _table(rows: list[PolicyRow], objective: Objective, rules: RuleSet) -> Table:
-    table = Table(title=f"{objective.value}, rules {rules.name}")
-    for column in ("policy", "energy (mJ)", "latency (Mcycles)", "regret", "note"):
-        table.add_column(column)
-    best = float(objective.of(rows[0].energy_pj, rows[0].latency_cycles))
-    for row in rows:
-        value = float(objective.of(row.energy_pj, row.latency_cycles))
+def comparison_table(comparison: Comparison) -> Table:
+    """The rows with energy, latency, EDP, regret and whether they can run."""
+    optimum = comparison.optimum
+    table = Table(
+        title=f"{optimum.problem}: {optimum.objective.value}, rules {optimum.rules}",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("policy", no_wrap=True)
+    for column in ("mJ", "Mcycles", "pJ*cycles", "regret"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("can run", no_wrap=True)
+    table.add_row(
+        _optimum_name(comparison),
+        *_figures(optimum.energy_pj, optimum.latency_cycles),
+        "-",
+        "yes" if optimum.schedule is not None else "-",
+        end_section=True,
+    )
+    for row in comparison.rows:
+        regret = comparison.regret(row)
         table.add_row(
-            row.name,
-            f"{row.energy_pj / 1e9:.4f}",
-            f"{row.latency_cycles / 1e6:.4f}",
-            f"{100 * (value / best - 1):+.2f} %",
-            row.note,
+            _short(row.policy),
+            *_figures(row.energy_pj, row.latency_cycles),
+            "-" if regret is None else f"{regret:+.2f} %",
+            _CAN_RUN[row.legality],
         )
     return table
+
+
+def schedules_table(comparison: Comparison) -> Table:
+    """What each row is: cuts, tiles and mode; what does not fit; how the row came about."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("policy", no_wrap=True)
+    table.add_column("schedule")
+    table.add_row(_optimum_name(comparison), _optimum_note(comparison))
+    for row in comparison.rows:
+        suffix = " (repaired)" if row.legality is Legality.REPAIRED else ""
+        table.add_row(_short(row.policy), row.note + suffix)
+    return table
+
+
+_LEGEND = (
+    "regret: objective above the optimum's. infeasible: costed as if the memories were large "
+    "enough. repaired: the policy's cuts, tile and mode with our placements and mappings."
+)
+
+
+def _optimum_name(comparison: Comparison) -> str:
+    gap = comparison.optimum.gap
+    return "optimum" if gap is None or gap <= TOLERANCE else "best found"
+
+
+def _short(policy: str) -> str:
+    """A policy's name in the table: overlap modes indented under the policy that has them."""
+    modes = [mode.value for mode in OverlapMode]
+    name = policy.removesuffix(", repaired")
+    prefix, _, rest = name.partition(" ")
+    return f"  {rest}" if prefix == NAME and rest in modes else name
+
+
+_CAN_RUN = {
+    Legality.FEASIBLE: "yes",
+    Legality.REPAIRED: "repaired",
+    Legality.INFEASIBLE: "infeasible",
+    Legality.NONE: "-",
+}
+
+
+def _figures(energy_pj: float | None, latency_cycles: float | None) -> tuple[str, str, str]:
+    if energy_pj is None or latency_cycles is None:
+        return "-", "-", "-"
+    return (
+        f"{energy_pj / 1e9:.5g}",
+        f"{latency_cycles / 1e6:.5g}",
+        f"{energy_pj * latency_cycles:.4e}",
+    )
+
+
+def _optimum_note(comparison: Comparison) -> str:
+    optimum = comparison.optimum
+    if optimum.schedule is None:
+        return f"{optimum.status.value} after {optimum.seconds:.0f} s"
+    names = [stack.layers for stack in optimum.schedule.stacks]
+    starts = [sum(len(run) for run in names[:i]) for i in range(len(names))]
+    stacks = tuple(
+        FixedStack(start, start + len(s.layers) - 1, s.tile_x, s.tile_y, s.mode)
+        for start, s in zip(starts, optimum.schedule.stacks, strict=True)
+    )
+    return f"{describe(stacks)}; {optimum.status.value}, {optimum.seconds:.0f} s"

@@ -78,6 +78,7 @@ def evaluate_stacks(
     stacks: tuple[tuple[int, int, int, int, OverlapMode], ...],
     objective: Objective,
     tables: StackTables | None = None,
+    time_limit_s: float | None = None,
 ) -> Result:
     """Optimal placements and mappings for fixed stacks (first, last, tile_x, tile_y, mode)."""
     tables = tables or _tables(problem, rules)
@@ -96,7 +97,8 @@ def evaluate_stacks(
         for first, last, tile_x, tile_y, mode in stacks
     )
     space = _space(ranges, TileSpace(text="fixed"), tuple(OverlapMode), None, rules)
-    return _Search(tables, ranges, objective, _limits(None, None, 0), None, space).run()
+    limits = _limits(time_limit_s, None, 0)
+    return _Search(tables, ranges, objective, limits, None, space).run()
 
 
 def _tables(problem: Problem, rules: RuleSet) -> StackTables:

@@ -1,0 +1,1 @@
+"""Heuristic baselines: what is worth comparing an optimum with."""

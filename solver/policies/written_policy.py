@@ -1,0 +1,178 @@
+"""A policy's decisions as a schedule written out in full, so that it is costed like any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cost.mapping import TemporalMapping
+from cost.policy_result import MappedLayer, Mapper, PolicyResult, ScheduledStack, ScheduledTile
+from cost.recost_layer import copies_before, map_layer_tile, weight_arrival
+from cost.recost_tiles import AxisStep, StackGeometry, edge, producer_bits, stack_geometry
+from cost.reference_policy import NoMappingError
+from cost.rules import RuleSet
+from cost.schedule import LayerTilePlan, Schedule, ScheduledMapping, StackPlan, TilePlan
+from problems.problem import Problem
+from problems.workload import Layer, Operand
+
+
+def write_policy(
+    problem: Problem, result: PolicyResult, mapper: Mapper, rules: RuleSet
+) -> Schedule:
+    """Write a policy's schedule of a chain of layers, with its costs under `rules`.
+
+    Where weights are charged once on arrival, the tile that would have fetched them while
+    it computes is mapped anew, over the memory in which they stay. Raises NoMappingError
+    if it cannot be.
+    """
+    writer = _Writer(problem, mapper, rules)
+    stacks = []
+    start = 0
+    for stack in result.stacks:
+        stacks.append(writer.stack(stack, start))
+        start += len(stack.layers)
+    return Schedule(stacks=tuple(stacks))
+
+
+class _Writer:
+    """Names for a problem's memories, and the costs of its layer-tiles."""
+
+    def __init__(self, problem: Problem, mapper: Mapper, rules: RuleSet) -> None:
+        self.problem, self.mapper, self.rules = problem, mapper, rules
+        self.hardware = problem.hardware
+        self.dram = self.hardware.memories[self.hardware.chains[Operand.O][-1]].name
+
+    def name(self, memory: int | None) -> str | None:
+        return None if memory is None else self.hardware.memories[memory].name
+
+    def stack(self, stack: ScheduledStack, start: int) -> StackPlan:
+        layers = self.problem.workload.layers[start : start + len(stack.layers)]
+        output = layers[-1].sizes
+        width, height = min(stack.tile[0], output["OX"]), min(stack.tile[1], output["OY"])
+        geometry = stack_geometry(layers, width, height, stack.mode, self.rules)
+        # Tiles after the first say where the weights stay.
+        kept = stack.tiles[-1].places.weights
+        energy, cycles = 0.0, 0
+        for layer in layers:
+            if layer.has_weights and self.rules.charge_weight_arrival and kept != self._top():
+                arrival = weight_arrival(self.hardware, layer, self.hardware.memories[kept].name)
+                energy, cycles = energy + arrival.energy_pj, cycles + arrival.latency_cycles
+        return StackPlan(
+            layers=stack.layers,
+            tile_x=width,
+            tile_y=height,
+            mode=stack.mode,
+            source=self.dram,
+            target=self.dram,
+            weights=tuple(self.name(kept) if layer.has_weights else None for layer in layers),
+            arrival_energy_pj=energy,
+            arrival_latency_cycles=cycles,
+            tiles=tuple(self._tile(tile, geometry, layers, start, kept) for tile in stack.tiles),
+        )
+
+    def _top(self) -> int:
+        return self.hardware.chains[Operand.W][-1]
+
+    def _tile(
+        self,
+        tile: ScheduledTile,
+        geometry: StackGeometry,
+        layers: tuple[Layer, ...],
+        start: int,
+        weights: int,
+    ) -> TilePlan:
+        columns = _span(tile.tile.first_column, tile.tile.last_column, len(geometry.columns))
+        rows = _span(tile.tile.first_row, tile.tile.last_row, len(geometry.rows))
+        producer = self._landing(tile)
+        plans = []
+        for n, (layer, scheduled) in enumerate(zip(layers, tile.layers, strict=True)):
+            x, y = geometry.columns[columns[0]][n], geometry.rows[rows[0]][n]
+            levels = dict(scheduled.levels)
+            own, mapped = scheduled.places.weights, scheduled.mapped
+            if layer.has_weights and own != weights and self.rules.charge_weight_arrival:
+                own = weights
+                levels[Operand.W] = self.hardware.level_of(Operand.W, weights) + 1
+                mapped = self._map(layer, dict(scheduled.sizes), levels)
+            plan = LayerTilePlan(
+                layer=layer.name,
+                width=x.outputs,
+                height=y.outputs,
+                producer=producer,
+                weights=self.name(own) if layer.has_weights else None,
+                operand=self.hardware.memories[scheduled.places.inputs].name,
+                output=self.hardware.memories[scheduled.places.output].name,
+                h_use=self.name(tile.caches.read_columns) if x.reused else None,
+                h_make=self.name(tile.caches.fill_columns) if x.kept else None,
+                v=self._rows_memory(tile, y),
+                mapping=_written(mapped.mapping, layer),
+                energy_pj=0.0,
+                latency_cycles=0,
+                copy_energy_pj=0.0,
+                copy_latency_cycles=0,
+            )
+            plans.append(self._costed(plan, layer, x, y, start, n))
+            producer = plan.output
+        return TilePlan(columns=columns, rows=rows, layers=tuple(plans))
+
+    def _landing(self, tile: ScheduledTile) -> str:
+        """Where the stack's input tile is put.
+
+        If the first layer reads it in a higher memory after all, the reference lets it
+        lie below unused; a schedule puts it where it is read, which costs no more.
+        """
+        landed, read = tile.inputs[0].memory, tile.layers[0].places.inputs
+        level = self.hardware.level_of
+        if level(Operand.I, landed) < level(Operand.I, read):
+            landed = read
+        return self.hardware.memories[landed].name
+
+    def _map(self, layer: Layer, sizes: dict[str, int], levels: dict[Operand, int]) -> MappedLayer:
+        mapped = self.mapper(layer, sizes, levels)
+        if mapped is None:
+            raise NoMappingError(f"layer {layer.name} has no mapping with its weights on chip")
+        return mapped
+
+    def _rows_memory(self, tile: ScheduledTile, y: AxisStep) -> str | None:
+        if not (y.reused or y.kept):
+            return None
+        caches = tile.caches
+        memory = caches.read_rows if caches.read_rows is not None else caches.fill_rows
+        return self.name(memory)
+
+    def _costed(
+        self, plan: LayerTilePlan, layer: Layer, x: AxisStep, y: AxisStep, start: int, n: int
+    ) -> LayerTilePlan:
+        unroll = self.hardware.unrolling(self.problem.workload.name, layer)
+        cost = map_layer_tile(self.hardware, unroll, layer, plan, x, y, self.rules).cost
+        width = producer_bits(self.problem.workload, start + n)
+        source = self.dram if n == 0 else None
+        amounts = edge(layer, x, y, width, self.rules)
+        copies = copies_before(self.hardware, plan, amounts, source, self.rules)
+        return replace(
+            plan,
+            energy_pj=cost.energy_pj,
+            latency_cycles=cost.latency_cycles,
+            copy_energy_pj=copies.energy_pj,
+            copy_latency_cycles=copies.latency_cycles,
+        )
+
+
+def _span(first: bool, last: bool, count: int) -> tuple[int, int]:
+    """(first, count) of the columns or rows that a class of tiles covers."""
+    if first:
+        return 0, 1
+    if last:
+        return count - 1, 1
+    return 1, count - 2
+
+
+def _written(mapping: object, layer: Layer) -> ScheduledMapping:
+    """A temporal mapping as a schedule states it."""
+    assert isinstance(mapping, TemporalMapping)
+    cuts = dict(mapping.cuts)
+    if not layer.has_weights:
+        # What has no bits rests nowhere: a schedule lists one level for it.
+        cuts[Operand.W.value] = (len(mapping.loops),)
+    known = mapping.double_buffered or {}
+    flags = {name: (False,) * len(own) for name, own in cuts.items()}
+    flags |= {name: own for name, own in known.items() if len(own) == len(cuts[name])}
+    return ScheduledMapping(loops=mapping.loops, cuts=cuts, double_buffered=flags)
