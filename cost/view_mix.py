@@ -1,8 +1,8 @@
 """The mix of latency views that bounds a layer-tile best (compiled).
 
 Every view bounds the latency of every mapping, so any convex mix of views does too. The
-least mix over all chains of boundaries is concave in the shares; fictitious play looks
-for good shares. Any shares are valid: only the tightness depends on them.
+least mix over all chains of boundaries is concave in the shares; line searches look for
+good shares. Any shares are valid: only the tightness depends on them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-ROUNDS = 32
+TURNS, HALVINGS = 6, 10
+"""Line searches, and steps of each."""
 
 
 @njit(cache=True)
@@ -78,42 +79,88 @@ def cheapest_chain(costs, possible, bounds, axes, strides, chain):
 
 
 @njit(cache=True)
+def _mixed(shares, base, costs, constants, weight, possible, bounds, axes, strides, chain, lengths):
+    """Least mixed cost over all chains; `lengths` [v] receives its latency in each view."""
+    mixed = base.copy()
+    constant = 0.0
+    for v in range(shares.shape[0]):
+        if shares[v] > 0:
+            mixed += weight * shares[v] * costs[v]
+            constant += weight * shares[v] * constants[v]
+    value = constant + cheapest_chain(mixed, possible, bounds, axes, strides, chain)
+    if np.isinf(value):
+        return value
+    for v in range(shares.shape[0]):
+        lengths[v] = constants[v]
+        for o in range(3):
+            for m in range(bounds[o]):
+                lengths[v] += costs[v, o, m, chain[o, m]]
+    return value
+
+
+@njit(cache=True)
 def best_mix(base, costs, constants, weight, possible, bounds, axes, strides):
     """Shares [v] of the views, and the bound base + weight * mixed latency that they give.
 
     `base` [o, m, point] is added to `weight` times the mixed `costs` [v, o, m, point].
-    Fictitious play: chains answer shares, and shares answer the chains so far.
+    From the best view alone, line searches towards whichever view the cheapest chain looks
+    worst in.
     """
     n_views = constants.shape[0]
-    shares = np.full(n_views, 1.0 / n_views)
-    best_shares = shares.copy()
-    best = -np.inf
+    shares = np.zeros(n_views)
+    trial = np.zeros(n_views)
+    lengths = np.zeros(n_views)
     chain = np.zeros((3, costs.shape[2]), dtype=np.int64)
-    for k in range(ROUNDS):
-        mixed = base.copy()
-        constant = 0.0
-        for v in range(n_views):
-            if shares[v] > 0:
-                mixed += weight * shares[v] * costs[v]
-                constant += weight * shares[v] * constants[v]
-        value = constant + cheapest_chain(mixed, possible, bounds, axes, strides, chain)
+    best = -np.inf
+    best_share = -1.0
+    for v in range(n_views):
+        trial[:] = 0.0
+        trial[v] = 1.0
+        value = _mixed(
+            trial, base, costs, constants, weight, possible, bounds, axes, strides, chain, lengths
+        )
         if value > best:
             best = value
-            best_shares = shares.copy()
+            shares[:] = trial
+    for _ in range(TURNS):
+        value = _mixed(
+            shares, base, costs, constants, weight, possible, bounds, axes, strides, chain, lengths
+        )
         if np.isinf(value):
             break
-        # The view that this chain looks worst in gets a larger share.
-        longest = 0
-        most = -np.inf
-        for v in range(n_views):
-            length = constants[v]
-            for o in range(3):
-                for m in range(bounds[o]):
-                    length += costs[v, o, m, chain[o, m]]
-            if length > most:
-                most = length
-                longest = v
-        share = 1.0 if k == 0 else 1.0 / (k + 1.5)
-        shares *= 1.0 - share
-        shares[longest] += share
-    return best_shares, best
+        longest = np.argmax(lengths)
+        if lengths[longest] <= (shares * lengths).sum() * (1 + 1e-12):
+            break
+        # Along the way to the longest view alone, look for the point where the cheapest
+        # chain stops being longer in that view than in the mix.
+        low, high = 0.0, 1.0
+        for _ in range(HALVINGS):
+            share = (low + high) / 2
+            trial[:] = (1.0 - share) * shares
+            trial[longest] += share
+            value = _mixed(
+                trial,
+                base,
+                costs,
+                constants,
+                weight,
+                possible,
+                bounds,
+                axes,
+                strides,
+                chain,
+                lengths,
+            )
+            if value > best:
+                best = value
+                best_share = share
+            if lengths[longest] > (shares * lengths).sum():
+                low = share
+            else:
+                high = share
+        if best_share < 0:
+            break
+        shares *= 1.0 - best_share
+        shares[longest] += best_share
+        best_share = -1.0
+    return shares, best

@@ -99,7 +99,8 @@ def _goal(sub: argparse.ArgumentParser) -> None:
     add("--seed", type=_count(0, MOST_SEED), default=0, metavar="N", help="seed of the search")
 
 
-def _solve(sub: argparse.ArgumentParser) -> None:
+def _search(sub: argparse.ArgumentParser) -> None:
+    """In which space, and for how long."""
     _goal(sub)
     add = sub.add_argument
     add(
@@ -119,7 +120,13 @@ def _solve(sub: argparse.ArgumentParser) -> None:
     add("--max-depth", type=_count(), metavar="N", help="most layers in a stack")
     add("--time-limit", type=_seconds, metavar="S", help="seconds until the search stops")
     add("--workers", type=_count(most=MOST_WORKERS), metavar="N", help="threads of CP-SAT")
-    add("-o", "--output", type=Path, metavar="FILE.json", help="write the result there")
+
+
+def _solve(sub: argparse.ArgumentParser) -> None:
+    _search(sub)
+    sub.add_argument(
+        "-o", "--output", type=Path, metavar="FILE.json", help="write the result there"
+    )
 
 
 def _evaluate(sub: argparse.ArgumentParser) -> None:
@@ -162,7 +169,7 @@ _OPTIONS = {
     "show": _problem,
     "solve": _solve,
     "evaluate": _evaluate,
-    "compare": _goal,
+    "compare": _search,
     "verify": _verify,
 }
 

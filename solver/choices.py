@@ -20,8 +20,9 @@ from solver.stack_tables import (
     main_kind,
 )
 
-FIRST_FRONT, WIDENING = 1e-3, 8.0
-"""How far beyond the best mapping others are looked for first, and the growth after."""
+FIRST_FRONT, WIDENING, WIDEST_FRONT = 1e-3, 8.0, 16.0
+"""How far beyond the best mapping others are looked for first, and the growth after; beyond
+the last all are looked for at once."""
 MARGIN = 1e-9
 """Relative slack added before an entry is dropped: float sums in another order differ."""
 
@@ -251,7 +252,9 @@ class ChoiceBuilder:
         layer_entries = []
         for k, (kind, (through_f, through_g, least)) in enumerate(zip(kinds, reduced, strict=True)):
             limit = least + (slack + MARGIN * floor) / kind.kind.count
-            for e, p, i, a, b, c in np.argwhere(through_g <= limit).tolist():
+            near_g = (through_g <= limit) & np.isfinite(through_g)
+            near_f = (through_f <= limit) & np.isfinite(through_f)
+            for e, p, i, a, b, c in np.argwhere(near_g).tolist():
                 energy, cycles = kind.g[e, p, i, a, b, c].tolist()
                 phase_choices.append(
                     PhaseChoice(
@@ -266,7 +269,7 @@ class ChoiceBuilder:
                         latency_cycles=int(cycles),
                     )
                 )
-            for e, w, i, o in np.argwhere(through_f <= limit).tolist():
+            for e, w, i, o in np.argwhere(near_f).tolist():
                 memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
                 layer_entries.append((k, e, memories, limit - through_f[e, w, i, o]))
         others = self._most_held(option, tiling, phase_choices, layer_entries)
@@ -367,7 +370,7 @@ class ChoiceBuilder:
         least = _weigh(weights, self._best[key][0])
         reached = self._fronts[key][0] if key in self._fronts else least
         goal = least + max(FIRST_FRONT * least, WIDENING * (reached - least))
-        if goal > cutoff / (1 + FIRST_FRONT):
+        if goal > cutoff / (1 + FIRST_FRONT) or goal > WIDEST_FRONT * least:
             goal = cutoff
         front = pareto_set(
             model,

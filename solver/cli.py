@@ -244,11 +244,28 @@ def _policy_figures(problem: Problem, args: argparse.Namespace) -> dict[str, Any
 
 def _compare(args: argparse.Namespace) -> int:
     problem = load_problem(args.problem)
-    from solver.compare import compare
+    from solver.compare import compare, silent
 
-    table = compare(problem, Objective(args.objective), RULE_SETS[args.rules], args.seed)
-    _print(table)
-    return DONE
+    comparison = compare(
+        problem,
+        Objective(args.objective),
+        RULE_SETS[args.rules],
+        tiles=args.tiles,
+        modes=args.modes,
+        max_depth=args.max_depth,
+        time_limit_s=args.time_limit,
+        workers=args.workers,
+        seed=args.seed,
+        progress=_step if sys.stderr.isatty() else silent,
+    )
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    _print(comparison)
+    return STOPPED if comparison.contradictions or comparison.interrupted else DONE
+
+
+def _step(text: str) -> None:
+    print(f"\r{text:<60}", end="", file=sys.stderr, flush=True)
 
 
 def _verify(args: argparse.Namespace) -> int:

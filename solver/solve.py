@@ -17,6 +17,7 @@ from problems.problem import Problem
 from problems.workload import Padding
 from solver.choices import ChoiceBuilder
 from solver.halfplanes import HalfPlanes
+from solver.infeasible import explain_infeasible
 from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option, weigh
@@ -189,6 +190,7 @@ class _Search:
     def run(self) -> Result:
         """Screen, find a first schedule, prune, and decide what is left."""
         status = Status.OPTIMAL
+        pool = None
         try:
             pool = make_pool(self.tables, screen_ranges(self.tables, self.ranges))
             self.counts["all"] = pool.alive()
@@ -205,6 +207,8 @@ class _Search:
                 raise self._infeasible()
         except (StoppedError, KeyboardInterrupt):
             self._phase("stopped")
+            if pool is not None and not self.proof:
+                self._prove_floors(pool)
             status = Status.FEASIBLE if self.point is not None else Status.UNKNOWN
         return self._result(status)
 
@@ -241,13 +245,19 @@ class _Search:
                 focus = pool.focus(pool.most_promising(Objective.EDP, 2_000))
             refine_by_layer(focus, self.objective, np.inf)
         focus = self._best_path(focus)
-        weights = self._tangent(*self._floor(focus))
+        floor = self._floor(focus)
+        if not np.isfinite(floor[0]):
+            return
+        weights = self._tangent(*floor)
         scout = WeightedSolver(focus, self.builder, self.limits, self._consider)
         self._take(scout.minimise(weights, np.inf))
 
     def _best_path(self, pool: Pool) -> Pool:
         """The single cheapest path of a pool, by bounds."""
-        weights = self._tangent(*self._floor(pool))
+        floor = self._floor(pool)
+        if not np.isfinite(floor[0]):
+            return pool
+        weights = self._tangent(*floor)
         ahead, _ = pool.ways(weights)
         node = (pool.n_layers, self.tables.domains.dram)
         chosen = []
@@ -295,19 +305,9 @@ class _Search:
             self._raise_bound(self.incumbent)
         energy, latency = self._floor(pool)
         if np.isfinite(energy):
-            for weights, floor in (((1.0, 0.0), energy), ((0.0, 1.0), latency)):
-                planes.add(*weights, floor)
-                ahead, _ = pool.ways(weights)
-                self._prove(
-                    WeightedOptimum(
-                        weights=weights,
-                        bound=floor,
-                        cost=np.inf,
-                        plans=(),
-                        potentials=ahead,
-                        survivors=0,
-                    )
-                )
+            planes.add(1.0, 0.0, energy)
+            planes.add(0.0, 1.0, latency)
+            self._prove_floors(pool)
         while np.isfinite(energy) and self.bound < self.incumbent * (1 - TOLERANCE / 10):
             corner = planes.best_corner(self.objective)
             self._raise_bound(float(self.objective.of(*corner)))
@@ -329,6 +329,24 @@ class _Search:
             if self.objective is not Objective.EDP:
                 self._raise_bound(optimum.bound)
                 break
+
+    def _prove_floors(self, pool: Pool) -> None:
+        """Put the bounds on energy alone and on latency alone into the proof."""
+        end = (pool.n_layers, self.tables.domains.dram)
+        for weights in ((1.0, 0.0), (0.0, 1.0)):
+            ahead, _ = pool.ways(weights)
+            floor = ahead.get(end, np.inf)
+            if np.isfinite(floor):
+                self._prove(
+                    WeightedOptimum(
+                        weights=weights,
+                        bound=floor,
+                        cost=np.inf,
+                        plans=(),
+                        potentials=ahead,
+                        survivors=0,
+                    )
+                )
 
     def _prove(self, optimum: WeightedOptimum) -> None:
         memories = self.tables.problem.hardware.memories
@@ -394,8 +412,8 @@ class _Search:
             edp = energy * cycles
             value = float(self.objective.of(energy, cycles))
             gap = max(0.0, (value - self.bound) / value)
-            if status is Status.OPTIMAL and gap > TOLERANCE:
-                status = Status.FEASIBLE
+            # An interrupt may come after the last bound: what is proven stays proven.
+            status = Status.OPTIMAL if gap <= TOLERANCE else Status.FEASIBLE
         result = Result(
             problem=problem.source,
             workload=problem.workload.name,
@@ -418,21 +436,3 @@ class _Search:
             trace=tuple(self.trace),
         )
         return replace(result, seconds=time.monotonic() - self.started)
-
-
-def explain_infeasible(tables: StackTables) -> InfeasibleError:
-    """Name the tensor that is hardest to place."""
-    domains = tables.domains
-    names = [m.name for m in tables.problem.hardware.memories]
-    worst = max(
-        tables.problem.workload.layers,
-        key=lambda layer: layer.weight_volume_bits,
-    )
-    return InfeasibleError(
-        f"no schedule of {tables.problem.source} fits; hardest to place: weights of layer "
-        f"{worst.name}",
-        demand=worst.weight_volume_bits,
-        limit=max(domains.sizes_bits[m] for m in domains.weights),
-        unit="bits",
-        levers=(f"enlarge {names[domains.weights[-1]]}", "allow smaller tiles (--tiles efficient)"),
-    )

@@ -19,8 +19,9 @@ from solver.model import OptionPlan, ScheduleModel
 from solver.prune import SAFETY, Pool, PoolRange
 from solver.stack_tables import StackOption
 
-FIRST_SLACK, SLACK_GROWTH = 2e-4, 4.0
-"""Relative width of CP-SAT's first look into an option above its bound, and its growth."""
+FIRST_SLACK, SLACK_GROWTH, WIDEST_SLACK = 2e-4, 4.0, 4.0
+"""Relative width of CP-SAT's first look into an option above its bound, and its growth; a
+look wider than the last takes everything in."""
 BOUNDED, SHARPENED = 1, 2
 """How closely an option was looked at for a weight pair: its commonest tile; mappings."""
 
@@ -308,7 +309,8 @@ class WeightedSolver:
         if not np.isfinite(known):
             state.planes.append((*weights, np.inf))
             return
-        limit = max(known, min(most, known * (1 + state.slack)))
+        reach = known * (1 + state.slack) if state.slack < WIDEST_SLACK else np.inf
+        limit = max(known, min(most, reach))
         choices = self.builder.build(state.option, weights, limit)
         model = ScheduleModel(self.builder.tables, (choices,), weights, floor)
         plans, bound = self._solve(model)
@@ -345,6 +347,8 @@ class WeightedSolver:
         solver.parameters.num_workers = self.limits.workers
         solver.parameters.random_seed = self.limits.seed
         solver.parameters.relative_gap_limit = 0.0
+        # CP-SAT would leave SIGINT's default action behind, which ends the process.
+        solver.parameters.catch_sigint_signal = False
         if self.limits.workers == 1:
             solver.parameters.linearization_level = 2
         else:
