@@ -49,6 +49,8 @@ def _placement_bounds(a, sizes):
                     out[i, j, k, 1] = t.cycles + (1.0 if linked else 0.0)
     costs, constants = latency_views(a, t, levels, False)
     for v in range(constants.shape[0]):
+        # That any input loads at all is known per placement only.
+        constants[v] = t.cycles + t.constants[v // 2]
         table = completion_table(costs[v], possible, levels - 1, t.axes, t.strides)
         for i in range(levels[0]):
             for j in range(levels[1]):

@@ -17,6 +17,8 @@ from solver.stack_tables import StackTables
 
 OBJECTIVE_SCALE = 1 << 46
 """Weighted totals are scaled to about this many units, floors taken term by term."""
+MOST_UNITS = 1 << 60
+"""All coefficients together stay below this, or CP-SAT would find the model invalid."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +55,7 @@ class ScheduleModel:
         self.tables = tables
         self.options = options
         self.weights = weights
-        self.scale = OBJECTIVE_SCALE / expected
+        self.scale = min(OBJECTIVE_SCALE / expected, MOST_UNITS / self._everything())
         self.model = cp_model.CpModel()
         self.terms = 0
         self._objective: list[tuple[cp_model.IntVar, int]] = []
@@ -68,6 +70,22 @@ class ScheduleModel:
         variables = [v for v, _ in self._objective]
         coefficients = [c for _, c in self._objective]
         self.model.minimize(cp_model.LinearExpr.weighted_sum(variables, coefficients))
+
+    def _everything(self) -> float:
+        """Weighted cost of all choices together."""
+        total = 0.0
+        for choices in self.options:
+            counts = [table.kind.count for table in choices.tables]
+            for entry in (*choices.layers, *choices.phases):
+                weighted = (
+                    self.weights[0] * entry.energy_pj + self.weights[1] * entry.latency_cycles
+                )
+                total += counts[entry.kind] * weighted
+            for e in range(len(choices.tables[0].weights)):
+                for memory in {m for table in choices.tables for m in table.weights[e]}:
+                    energy, cycles = self.tables.arrival(choices.option.first + e, memory)
+                    total += self.weights[0] * energy + self.weights[1] * cycles
+        return max(total, 1e-300)
 
     @property
     def rules(self) -> RuleSet:

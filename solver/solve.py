@@ -299,7 +299,7 @@ class _Search:
 
     def _decide(self, pool: Pool) -> None:
         """Close the gap by weighted solves over the options left."""
-        solver = WeightedSolver(pool, self.builder, self.limits, self._consider)
+        solver = WeightedSolver(pool, self.builder, self.limits, self._consider, self._hear_bound)
         planes = HalfPlanes()
         if pool.alive() == 0:
             self._raise_bound(self.incumbent)
@@ -374,6 +374,11 @@ class _Search:
         if float(self.objective.of(*point)) < self.incumbent:
             self.point, self.plans = point, plans
             self._report("schedule")
+
+    def _hear_bound(self, weights: tuple[float, float], bound: float) -> None:
+        """Take a rising bound of the one weight pair that a single objective has."""
+        if weights == self._tangent(1.0, 1.0) and self.objective is not Objective.EDP:
+            self._raise_bound(bound)
 
     def _raise_bound(self, bound: float) -> None:
         """Raise the proven bound; nothing beats the incumbent beyond it."""

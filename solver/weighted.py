@@ -22,6 +22,8 @@ from solver.stack_tables import StackOption
 FIRST_SLACK, SLACK_GROWTH, WIDEST_SLACK = 2e-4, 4.0, 4.0
 """Relative width of CP-SAT's first look into an option above its bound, and its growth; a
 look wider than the last takes everything in."""
+PROGRESS = 1e-7
+"""Least relative rise of a bound before another option gets its turn."""
 BOUNDED, SHARPENED = 1, 2
 """How closely an option was looked at for a weight pair: its commonest tile; mappings."""
 
@@ -221,7 +223,10 @@ class WeightedSolver:
                 for arc, i in open_places:
                     # Beyond this cost the option cannot be part of anything below the cut-off.
                     state = options.state(arc, i)
-                    self._tighten(state, weights, float(bounds[i]) + cutoff - floor)
+                    known = float(bounds[i])
+                    bounds[i] = np.inf
+                    rivals = bounds[options.arcs[arc].start : options.arcs[arc].end]
+                    self._tighten(state, weights, known + cutoff - floor, float(rivals.min()))
                     bounds[i] = state.bound(weights)
                     least[arc] = float(
                         bounds[options.arcs[arc].start : options.arcs[arc].end].min()
@@ -276,8 +281,12 @@ class WeightedSolver:
             node = arc.tail
         return path[::-1]
 
-    def _tighten(self, state: _OptionState, weights: tuple[float, float], most: float) -> None:
+    def _tighten(
+        self, state: _OptionState, weights: tuple[float, float], most: float, rival: float
+    ) -> None:
         """Look at an option one stage closer; costs above `most` are of no interest.
+
+        Above `rival` another option of the same arc is more promising.
 
         First its commonest kind of tile, then all of it with its likeliest mappings, then
         CP-SAT over its placements, unsearched mappings at their bounds: infeasible within
@@ -294,9 +303,11 @@ class WeightedSolver:
             return
         if stage < SHARPENED:
             self.steps["sharpened"] += 1
-            floor = self.builder.sharpen(state.option, weights, most)
+            known = state.bound(weights)
+            enough = max(min(most, rival), known * (1 + PROGRESS))
+            floor = self.builder.sharpen(state.option, weights, enough)
             state.planes.append((*weights, floor))
-            if floor < most:
+            if floor < enough:
                 state.stage[weights] = SHARPENED
             return
         self._decide(state, weights, most)
