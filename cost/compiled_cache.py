@@ -1,8 +1,8 @@
 """Where compiled code is kept between runs: one folder per state of the sources.
 
 numba looks only at a function's own file to see whether its compiled form is stale, not
-at the functions it calls in other files. Naming the folder after all sources of the
-package makes that question moot.
+at the functions it calls in other files. Naming the folder after all compiled sources
+makes that question moot.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ import numba
 def _fingerprint(package: Path) -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for source in sorted(package.glob("*.py")):
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+        text = source.read_bytes()
+        # Compiled modules, and those whose tuples and constants they read.
+        if b"numba" in text or b"NamedTuple" in text:
+            digest.update(source.name.encode() + b"\0" + text + b"\0")
     return digest.hexdigest()[:16]
 
 

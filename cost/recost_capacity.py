@@ -165,7 +165,13 @@ def _in_place(
         inside[memory] = layer_tile.held_bits["I"][memory]
     if position == len(view.layers) - 1 and step.output == view.plan.target:
         memory = memory_index(view.hardware, step.output)
-        inside[memory] = inside.get(memory, 0) + layer_tile.held_bits["O"][memory]
+        tile = view.plan.tiles[kind]
+        x = view.geometry.columns[tile.columns[0]][position]
+        y = view.geometry.rows[tile.rows[0]][position]
+        layer = view.layers[position]
+        # The map keeps finished outputs; wider partial sums need room beside it.
+        bits = layer.channels * x.outputs * y.outputs * layer.precision.output_bits
+        inside[memory] = inside.get(memory, 0) + bits
     return inside
 
 

@@ -370,7 +370,9 @@ class ChoiceBuilder:
         least = _weigh(weights, self._best[key][0])
         reached = self._fronts[key][0] if key in self._fronts else least
         goal = least + max(FIRST_FRONT * least, WIDENING * (reached - least))
-        if goal > cutoff / (1 + FIRST_FRONT) or goal > WIDEST_FRONT * least:
+        if goal > WIDEST_FRONT * least:
+            goal = np.inf
+        elif goal > cutoff / (1 + FIRST_FRONT):
             goal = cutoff
         front = pareto_set(
             model,

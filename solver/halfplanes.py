@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from solver.objective import Objective
 
+LEEWAY = 1e-9
+"""Relative rounding of nearly parallel planes' corners."""
+
 
 class HalfPlanes:
     """Constraints a * E + b * L >= c with a, b >= 0 over positive points.
@@ -28,7 +31,8 @@ class HalfPlanes:
                 if det == 0:
                     continue
                 point = ((c * e - b * f) / det, (a * f - c * d) / det)
-                if all(p * point[0] + q * point[1] >= r * (1 - 1e-12) for p, q, r in self.planes):
+                # A corner too many only lowers the bound; one too few would break it.
+                if all(p * point[0] + q * point[1] >= r * (1 - LEEWAY) for p, q, r in self.planes):
                     found.append(point)
         return found
 

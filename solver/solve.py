@@ -216,12 +216,14 @@ class _Search:
         self.counts["after floors"] = pool.prune(self.objective, self.incumbent)
         self._raise_bound(pool.lower_bound(self.objective))
         self._phase("bound layers")
+        if self.objective is not Objective.LATENCY:
+            # Energies differ enough between layer-tiles for this to pay; cycles hardly do.
+            refine_by_layer(pool, self.objective, self.incumbent)
+            self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent)
+            self._raise_bound(pool.lower_bound(self.objective))
         if self.objective is not Objective.EDP:
             # One weight pair: the lazy search bounds options only where it must.
             return
-        refine_by_layer(pool, self.objective, self.incumbent)
-        self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent)
-        self._raise_bound(pool.lower_bound(self.objective))
         while not all((r.refined | ~r.alive).all() for r in pool.ranges):
             self.limits.left()
             refine_by_option(pool, limit=64)

@@ -145,12 +145,12 @@ class AllMappings:
     def pareto(
         self,
         budgets_bits: dict[int, int] | None = None,
-        in_place: tuple[tuple[str, int], ...] = (),
+        in_place: tuple[tuple[str, int, int], ...] = (),
     ) -> tuple[Point, ...]:
         """Nondominated (pJ, cycles) of the mappings that hold at most `budgets_bits`.
 
-        Budgets are by memory index; a memory that is not named may be filled. What a
-        tensor holds in a memory does not count if the pair is in `in_place`.
+        Budgets are by memory index; a memory that is not named may be filled. `in_place`
+        lists (tensor, memory, bits) that lie inside a whole map counted elsewhere.
         """
         budgets = budgets_bits or {}
         key = (tuple(sorted(budgets.items())), in_place)
@@ -162,8 +162,8 @@ class AllMappings:
             if best <= self.model.temporal_cycles:
                 break
             held = dict(candidate.held_bits)
-            for name, memory in in_place:
-                held[memory] -= candidate.tensor_bits[name].get(memory, 0)
+            for name, memory, bits in in_place:
+                held[memory] -= min(bits, candidate.tensor_bits[name].get(memory, 0))
             if any(held.get(memory, 0) > bits for memory, bits in budgets.items()):
                 continue
             latency = self.latency_cycles(number)

@@ -246,9 +246,14 @@ class BruteForce:
             return ()
         in_place = []
         if self.rules.joint_capacity and n == 0 and step.operand == step.producer == source:
-            in_place.append(("I", memory_index(view.hardware, step.operand)))
+            bits = operand_channels(view.layers[0]) * x.extent * y.extent
+            bits *= view.layers[0].precision.input_bits
+            in_place.append(("I", memory_index(view.hardware, step.operand), bits))
         if self.rules.joint_capacity and n == len(view.layers) - 1:
-            in_place.append(("O", memory_index(view.hardware, step.output)))
+            # Only finished outputs lie in the map; wider partial sums need room beside it.
+            layer = view.layers[n]
+            bits = layer.channels * x.outputs * y.outputs * layer.precision.output_bits
+            in_place.append(("O", memory_index(view.hardware, step.output), bits))
         key = (step, view.start, n, x, y, source, tuple(sorted(budgets.items())), tuple(in_place))
         name = repr(key)
         if name not in self._edges:
