@@ -38,6 +38,8 @@ TOLERANCE = 1e-6
 """Relative gap at which an answer counts as optimal."""
 SCOUTS = 64
 """Options that the search for a first schedule looks at; only speed depends on it."""
+TIE_BREAK = 0.02
+"""Share of energy in the search for a first schedule of little latency."""
 
 
 def solve(
@@ -246,20 +248,32 @@ class _Search:
             if pool.alive() > 50_000:
                 focus = pool.focus(pool.most_promising(Objective.EDP, 2_000))
             refine_by_layer(focus, self.objective, np.inf)
-        focus = self._best_path(focus)
-        floor = self._floor(focus)
-        if not np.isfinite(floor[0]):
+        energy, latency = self._floor(focus)
+        if not np.isfinite(energy):
             return
-        weights = self._tangent(*floor)
-        scout = WeightedSolver(focus, self.builder, self.limits, self._consider)
-        self._take(scout.minimise(weights, np.inf))
+        if self.objective is not Objective.LATENCY:
+            weights = self._tangent(energy, latency)
+            self._try(self._best_path(focus, weights), weights)
+            return
+        # With energy free most mappings tie: some weight on it finds good ones soon.
+        weights = (latency / energy, 1.0)
+        self._try(self._best_path(focus, weights), weights)
+        fast = pool.focus(pool.most_promising(Objective.LATENCY, SCOUTS))
+        refine_by_option(fast)
+        weights = (TIE_BREAK * latency / energy, 1.0)
+        self._try(self._best_path(focus, weights), weights)
+        for place in fast.most_promising(Objective.LATENCY, SCOUTS // 8):
+            # Tried one by one: bounds say too little about which is the fastest.
+            self._try(self._best_path(fast.focus([place]), weights), weights)
 
-    def _best_path(self, pool: Pool) -> Pool:
+    def _try(self, pool: Pool, weights: tuple[float, float]) -> None:
+        """Take the best schedule of a small pool for a weight pair, if it is any good."""
+        if np.isfinite(self._floor(pool)[0]):
+            scout = WeightedSolver(pool, self.builder, self.limits, self._consider)
+            self._take(scout.minimise(weights, np.inf))
+
+    def _best_path(self, pool: Pool, weights: tuple[float, float]) -> Pool:
         """The single cheapest path of a pool, by bounds."""
-        floor = self._floor(pool)
-        if not np.isfinite(floor[0]):
-            return pool
-        weights = self._tangent(*floor)
         ahead, _ = pool.ways(weights)
         node = (pool.n_layers, self.tables.domains.dram)
         chosen = []
@@ -320,6 +334,8 @@ class _Search:
             if self.point is not None:
                 known = weights[0] * self.point[0] + weights[1] * self.point[1]
             optimum = solver.minimise(weights, known)
+            if not np.isfinite(optimum.bound):
+                break  # nothing fits
             self._take(optimum)
             self._prove(optimum)
             before = weights[0] * corner[0] + weights[1] * corner[1]

@@ -18,9 +18,6 @@ from tests.oracle.brute_force import BruteForce, TooLargeError
 from tests.oracle.random_problems import random_problem
 
 WIDTHS, HEIGHTS = (1, 2), (1, 3)
-pytestmark = pytest.mark.skip(
-    reason="not yet run to the end: some tiny latency problems take minutes to solve"
-)
 CASES, BLOCKS = 36, 6
 """Problems per rule set; each is solved for all three objectives."""
 
