@@ -52,11 +52,12 @@ def greedy_fusion(fixed: FixedStacks, ranges: tuple[StackRange, ...]) -> PolicyP
 def _own_best(fixed: FixedStacks, r: StackRange) -> FixedStack | None:
     """The tile and mode of a run of layers with the least objective for itself."""
     (screened,) = screen_ranges(fixed.tables, (r,))
-    energy = screened.energy + screened.boundary_pj.max(axis=-1) + float(screened.target_pj.max())
-    floor = fixed.objective.of(energy, screened.latency).ravel()
+    # Between stacks maps go through DRAM here, the last of the memories that may hold them.
+    energy, latency = screened.energies()[..., -1, -1], screened.latency[..., -1, -1]
+    floor = fixed.objective.of(energy, latency).ravel()
     best: tuple[float, FixedStack] | None = None
     for flat in np.argsort(floor, kind="stable")[:SHORTLIST].tolist():
-        m, w, h = np.unravel_index(flat, screened.energy.shape)
+        m, w, h = np.unravel_index(flat, energy.shape)
         stack = FixedStack(r.first, r.last, r.widths[w], r.heights[h], r.modes[m])
         bound = fixed.bound((stack,))
         if np.isfinite(bound) and (best is None or bound < best[0]):
