@@ -45,5 +45,5 @@ def use_cache_of(package: Path) -> None:
     places += [package / "__pycache__", home / "fuseproof"]
     for place in places:
         if _writable(place / name):
-            numba.config.CACHE_DIR = str(place / name)
+            vars(numba.config)["CACHE_DIR"] = str(place / name)
             return
