@@ -1,0 +1,87 @@
+"""Lower bounds of layer-tiles against the true optimum over all mappings and placements."""
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from cost.floor_tables import FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
+from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
+from cost.mapping_bounds import least_bounds, lower_bounds
+from cost.mapping_search import best_mapping, mixed_bound, pareto_set, size_vector
+from cost.rules import DEFINES, EXACT, RuleSet
+from problems import Hardware, Layer
+from tests.oracle.random_problems import random_hardware, random_layer
+
+SEEDS, BLOCKS = 24, 4
+MIXED = (1.0, 3.0)
+
+
+def usable_levels(hardware: Hardware, layer: Layer, model: LayerModel) -> np.ndarray:
+    """[operand, level]: where a whole tensor may rest."""
+    usable = np.zeros((3, MAX_LEVELS), dtype=np.bool_)
+    for o, chain in enumerate(model.chain):
+        for level, memory in enumerate(chain):
+            lone = o == 0 and not layer.has_weights
+            usable[o, level] = hardware.memories[memory].instances == 1 or lone
+    return usable
+
+
+def check(seed: int, rules: RuleSet) -> None:
+    """No bound of one random layer-tile is above what some mapping attains."""
+    rng = Random(seed)
+    hardware = random_hardware(rng)
+    layer = random_layer(rng, "layer", "input", rng.randint(1, 4), 4)
+    model = build_layer_model(hardware, hardware.unrolling("net", layer), layer, rules)
+    sizes = size_vector(layer.sizes)
+    bounds = lower_bounds(model, sizes)
+    usable = usable_levels(hardware, layer, model)
+    least = np.full((4, 2), np.inf)
+    tops = tuple(n - 1 for n in bounds.shape[:3])
+    for top in np.ndindex(*bounds.shape[:3]):
+        if not all(usable[o, top[o]] for o in range(3)):
+            continue
+        levels = (top[0] + 1, top[1] + 1, top[2] + 1)
+        points = pareto_set(model, sizes, levels)
+        if not points:
+            continue
+        where = f"seed {seed}, {rules.name}, levels {levels}"
+        energy = min(point.energy_pj for point in points)
+        cycles = min(point.latency_cycles for point in points)
+        weighted = min(MIXED[0] * p.energy_pj + MIXED[1] * p.latency_cycles for p in points)
+        assert bounds[top][0] <= energy * (1 + 1e-9), where
+        assert bounds[top][1] <= cycles, where
+        assert mixed_bound(model, sizes, levels, (0.0, 1.0)) <= cycles + 1e-6, where
+        assert mixed_bound(model, sizes, levels, MIXED) <= weighted * (1 + 1e-9), where
+        best = best_mapping(model, sizes, levels, MIXED, 0.5 * weighted)
+        assert best is not None, where
+        found = MIXED[0] * best.energy_pj + MIXED[1] * best.latency_cycles
+        assert found == pytest.approx(weighted, rel=1e-9), where
+        for variant in range(4):
+            from_top = variant in (FROM_TOP, FROM_AND_TO_TOP)
+            to_top = variant in (TO_TOP, FROM_AND_TO_TOP)
+            if (not from_top or top[1] == tops[1]) and (not to_top or top[2] == tops[2]):
+                least[variant] = np.minimum(least[variant], (energy, cycles))
+    width, height = sizes[5:6], sizes[4:5]
+    floors = floor_costs(model, sizes, width, height, usable)[:, 0, 0]
+    for variant in range(4):
+        alone = least_bounds(
+            model,
+            sizes,
+            width,
+            height,
+            usable,
+            from_top=variant in (FROM_TOP, FROM_AND_TO_TOP),
+            to_top=variant in (TO_TOP, FROM_AND_TO_TOP),
+        )[0]
+        for name, bound in (("floor", floors[variant]), ("least", alone)):
+            where = f"seed {seed}, {rules.name}, {name} {variant}"
+            assert (bound <= least[variant] * (1 + 1e-9)).all(), where
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("rules", [EXACT, DEFINES], ids=lambda rules: rules.name)
+def test_bounds_are_below_the_optimum(rules: RuleSet, block: int) -> None:
+    """Tests floors, least, placement and mixed bounds on random layer-tiles."""
+    for seed in range(block, SEEDS, BLOCKS):
+        check(seed, rules)
