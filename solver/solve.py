@@ -38,6 +38,9 @@ TOLERANCE = 1e-6
 """Relative gap at which an answer counts as optimal."""
 SCOUTS = 64
 """Options that the search for a first schedule looks at; only speed depends on it."""
+WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
+"""Options tried per octave of tile areas, and of all, for a first schedule of little latency;
+larger tiles take longer to try."""
 TIE_BREAK = 0.02
 """Share of energy in the search for a first schedule of little latency."""
 
@@ -258,13 +261,31 @@ class _Search:
         # With energy free most mappings tie: some weight on it finds good ones soon.
         weights = (latency / energy, 1.0)
         self._try(self._best_path(focus, weights), weights)
-        fast = pool.focus(pool.most_promising(Objective.LATENCY, SCOUTS))
-        refine_by_option(fast)
         weights = (TIE_BREAK * latency / energy, 1.0)
         self._try(self._best_path(focus, weights), weights)
-        for place in fast.most_promising(Objective.LATENCY, SCOUTS // 8):
-            # Tried one by one: bounds say too little about which is the fastest.
-            self._try(self._best_path(fast.focus([place]), weights), weights)
+        for place in self._fastest_whole(pool):
+            self._try(pool.focus([place]), weights)
+
+    def _fastest_whole(self, pool: Pool) -> list[tuple[int, tuple[int, ...]]]:
+        """A few promising options that take all layers at once, for tiles of every size."""
+        ranked = []
+        for k, r in enumerate(pool.ranges):
+            spec = r.screened.range
+            if (spec.first, spec.last) != (0, pool.n_layers - 1):
+                continue
+            areas = np.outer(spec.widths, spec.heights)
+            octaves = np.broadcast_to(
+                np.log2(areas).astype(int)[None, :, :, None, None], r.alive.shape
+            )
+            for octave in range(LARGEST_OCTAVE + 1):
+                floors = np.where(r.alive & (octaves == octave), r.latency, np.inf).ravel()
+                for flat in np.argsort(floors, kind="stable")[:WHOLE_TRIES].tolist():
+                    if np.isfinite(floors[flat]):
+                        index = tuple(int(i) for i in np.unravel_index(flat, r.alive.shape))
+                        option = r.screened.option(index)
+                        bound = self.tables.main_bound(option, np.array([[0.0, 1.0]]))[0]
+                        ranked.append((float(bound), k, index))
+        return [(k, index) for _, k, index in sorted(ranked)[:WHOLE_TRIES]]
 
     def _try(self, pool: Pool, weights: tuple[float, float]) -> None:
         """Take the best schedule of a small pool for a weight pair, if it is any good."""
