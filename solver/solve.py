@@ -186,6 +186,7 @@ class _Search:
         self.seconds: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self._phase_start = self.started
+        self._heard: WeightedOptimum | None = None
 
     @property
     def incumbent(self) -> float:
@@ -214,6 +215,9 @@ class _Search:
             self._phase("stopped")
             if pool is not None and not self.proof:
                 self._prove_floors(pool)
+            if self._heard is not None:
+                # The bound so far has its potentials, too.
+                self._prove(self._heard)
             status = Status.FEASIBLE if self.point is not None else Status.UNKNOWN
         return self._result(status)
 
@@ -414,10 +418,11 @@ class _Search:
             self.point, self.plans = point, plans
             self._report("schedule")
 
-    def _hear_bound(self, weights: tuple[float, float], bound: float) -> None:
+    def _hear_bound(self, so_far: WeightedOptimum) -> None:
         """Take a rising bound of the one weight pair that a single objective has."""
-        if weights == self._tangent(1.0, 1.0) and self.objective is not Objective.EDP:
-            self._raise_bound(bound)
+        if self.objective is not Objective.EDP and so_far.bound > self.bound:
+            self._heard = so_far
+            self._raise_bound(so_far.bound)
 
     def _raise_bound(self, bound: float) -> None:
         """Raise the proven bound; nothing beats the incumbent beyond it."""

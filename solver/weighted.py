@@ -191,7 +191,7 @@ class WeightedSolver:
         builder: ChoiceBuilder,
         limits: SearchLimits,
         found: Callable[[tuple[OptionPlan, ...]], None] | None = None,
-        bound: Callable[[tuple[float, float], float], None] | None = None,
+        bound: Callable[[WeightedOptimum], None] | None = None,
     ) -> None:
         self.found = found
         self.bound = bound
@@ -212,7 +212,16 @@ class WeightedSolver:
             ahead = self._ways(least)
             floor = ahead.get(end, np.inf)
             if self.bound is not None:
-                self.bound(weights, min(floor, cutoff))
+                self.bound(
+                    WeightedOptimum(
+                        weights=weights,
+                        bound=min(floor, cutoff),
+                        cost=np.inf,
+                        plans=(),
+                        potentials=ahead,
+                        survivors=len(options.states),
+                    )
+                )
             found: tuple[OptionPlan, ...] = ()
             cost = np.inf
             if floor < cutoff * (1 - SAFETY):
