@@ -8,7 +8,7 @@ in stages, each tighter and dearer, and only options still alive are refined.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,7 +58,8 @@ class Pool:
     tables: StackTables
     ranges: list[PoolRange]
     n_layers: int
-    counts: dict[str, int] = field(default_factory=dict)
+    layered: bool = False
+    """Whether layer bounds are in: they add to the floors, so never twice."""
 
     def focus(self, chosen: list[tuple[int, tuple[int, ...]]]) -> Pool:
         """A pool of only the chosen (range number, index) options, with bounds of its own."""
@@ -75,7 +76,7 @@ class Pool:
             )
         for k, index in chosen:
             ranges[k].alive[index] = True
-        return Pool(tables=self.tables, ranges=ranges, n_layers=self.n_layers)
+        return Pool(tables=self.tables, ranges=ranges, n_layers=self.n_layers, layered=self.layered)
 
     def most_promising(self, objective: Objective, count: int) -> list[tuple[int, tuple[int, ...]]]:
         """The `count` alive options of least objective bound through them."""
@@ -178,6 +179,9 @@ def refine_by_layer(pool: Pool, objective: Objective, incumbent: float) -> None:
     Layer by layer, those with the most MACs first, dropping in between what cannot beat
     `incumbent` any more.
     """
+    if pool.layered:
+        raise RuntimeError("layer bounds would count twice")
+    pool.layered = True
     tables = pool.tables
     layers = tables.problem.workload.layers
     order = sorted(range(len(layers)), key=lambda i: -int(np.prod([n for _, n in layers[i].loops])))

@@ -38,6 +38,8 @@ TOLERANCE = 1e-6
 """Relative gap at which an answer counts as optimal."""
 SCOUTS = 64
 """Options that the search for a first schedule looks at; only speed depends on it."""
+WIDE_SCOUTS = 2_000
+"""Options looked at where the first ones make no whole path."""
 WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 """Options tried per octave of tile areas, and of all, for a first schedule of little latency;
 larger tiles take longer to try."""
@@ -251,9 +253,8 @@ class _Search:
         end = (focus.n_layers, self.tables.domains.dram)
         if not np.isfinite(focus.ways((1.0, 0.0))[0].get(end, np.inf)):
             # The promising ones do not make a path: take all of the best path instead.
-            focus = pool
-            if pool.alive() > 50_000:
-                focus = pool.focus(pool.most_promising(Objective.EDP, 2_000))
+            # A copy, for the pool itself must get its layer bounds once only.
+            focus = pool.focus(pool.most_promising(Objective.EDP, WIDE_SCOUTS))
             refine_by_layer(focus, self.objective, np.inf)
         energy, latency = self._floor(focus)
         if not np.isfinite(energy):
