@@ -225,6 +225,7 @@ def _notes(result: Result) -> Iterator[str]:
     else:
         yield "costs are those of the reference's published code, its quirks included"
     yield "layers, tiles and copies run one after another; the network's ends live in DRAM"
+    yield "DRAM counts as unlimited"
 
 
 def _bullets(title: str, lines: Iterator[str] | tuple[str, ...]) -> RenderableType:

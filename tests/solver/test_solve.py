@@ -159,3 +159,13 @@ def test_branching_workload_is_refused() -> None:
     """A chain is all that can be solved so far, and that is said."""
     with pytest.raises(ProblemError, match="branches: only chains"):
         solve(load_problem("resnet-18@meta-proto-df"))
+
+
+def test_a_first_schedule_that_is_hard_to_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking wider for a first schedule leaves the bounds of the search as they were."""
+    problem = load_problem(PROBLEM)
+    usual = solve(problem, tiles=parse_tiles(TILES))
+    monkeypatch.setattr("solver.solve.SCOUTS", 0)
+    wide = solve(problem, tiles=parse_tiles(TILES))
+    assert wide.status is Status.OPTIMAL
+    assert wide.value == pytest.approx(usual.value, rel=1e-9)
