@@ -12,12 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cost.axis_tiles import axis_kinds, axis_layers
-from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, tile_floors
-from cost.mapping_bounds import least_bounds
-from cost.overlap import OverlapMode
 from solver.objective import Objective
-from solver.screen import ScreenedRange, input_copy_cycles
+from solver.screen import Screen, ScreenedRange
 from solver.stack_tables import StackOption, StackTables
 
 Ways = dict[tuple[int, int], float]
@@ -58,8 +54,7 @@ class Pool:
     tables: StackTables
     ranges: list[PoolRange]
     n_layers: int
-    layered: bool = False
-    """Whether layer bounds are in: they add to the floors, so never twice."""
+    screen: Screen
 
     def focus(self, chosen: list[tuple[int, tuple[int, ...]]]) -> Pool:
         """A pool of only the chosen (range number, index) options, with bounds of its own."""
@@ -76,7 +71,13 @@ class Pool:
             )
         for k, index in chosen:
             ranges[k].alive[index] = True
-        return Pool(tables=self.tables, ranges=ranges, n_layers=self.n_layers, layered=self.layered)
+        return Pool(tables=self.tables, screen=self.screen, ranges=ranges, n_layers=self.n_layers)
+
+    def refresh(self) -> None:
+        """Take over what the screen has learnt."""
+        for r, new in zip(self.ranges, self.screen.screen(), strict=True):
+            np.maximum(r.energy, new.energy, out=r.energy)
+            np.maximum(r.latency, new.latency, out=r.latency)
 
     def most_promising(self, objective: Objective, count: int) -> list[tuple[int, tuple[int, ...]]]:
         """The `count` alive options of least objective bound through them."""
@@ -156,21 +157,22 @@ class Pool:
         return float(objective.of(energy, latency))
 
 
-def make_pool(tables: StackTables, screened: tuple[ScreenedRange, ...]) -> Pool:
-    """Wrap screened ranges; everything is alive."""
-    ranges = []
-    for s in screened:
-        energy = s.energies()
-        ranges.append(
-            PoolRange(
-                screened=s,
-                energy=energy,
-                latency=s.latency.copy(),
-                alive=np.ones(energy.shape, dtype=np.bool_),
-                refined=np.zeros(energy.shape, dtype=np.bool_),
-            )
+def make_pool(screen: Screen) -> Pool:
+    """All options of a screen; everything that can be is alive."""
+    ranges = [
+        PoolRange(
+            screened=s,
+            energy=s.energy.copy(),
+            latency=s.latency.copy(),
+            alive=np.isfinite(s.energy) & np.isfinite(s.latency),
+            refined=np.zeros(s.energy.shape, dtype=np.bool_),
         )
-    return Pool(tables=tables, ranges=ranges, n_layers=len(tables.problem.workload.layers))
+        for s in screen.screen()
+    ]
+    tables = screen.tables
+    return Pool(
+        tables=tables, screen=screen, ranges=ranges, n_layers=len(tables.problem.workload.layers)
+    )
 
 
 def refine_by_layer(pool: Pool, objective: Objective, incumbent: float) -> None:
@@ -179,102 +181,12 @@ def refine_by_layer(pool: Pool, objective: Objective, incumbent: float) -> None:
     Layer by layer, those with the most MACs first, dropping in between what cannot beat
     `incumbent` any more.
     """
-    if pool.layered:
-        raise RuntimeError("layer bounds would count twice")
-    pool.layered = True
-    tables = pool.tables
-    layers = tables.problem.workload.layers
+    layers = pool.tables.problem.workload.layers
     order = sorted(range(len(layers)), key=lambda i: -int(np.prod([n for _, n in layers[i].loops])))
     for layer in order:
-        _refine_layer(pool, layer)
+        pool.screen.sharpen(layer, [(r.screened.range, r.alive) for r in pool.ranges])
+        pool.refresh()
         pool.prune(objective, incumbent)
-
-
-def _refine_layer(pool: Pool, layer: int) -> None:
-    """Replace the floors of one layer in every alive option by its least bounds."""
-    tables = pool.tables
-    layers = tables.problem.workload.layers
-    spans, dram = tables.rules.true_spans, tables.domains.dram
-    wanted: dict[int, set[tuple[int, int]]] = {}
-    terms = []
-    for r in pool.ranges:
-        spec = r.screened.range
-        if not spec.first <= layer <= spec.last:
-            continue
-        chains = tuple(axis_layers(layers[spec.first : spec.last + 1], axis) for axis in "xy")
-        e = layer - spec.first
-        kinds: dict[tuple[str, int, bool], list[tuple[int, int, int]]] = {}
-        for index in map(tuple, np.argwhere(r.alive).tolist()):
-            m, w, h, s, t = index
-            mode = spec.modes[m]
-            key_x = ("x", spec.widths[w], mode is not OverlapMode.FULLY_RECOMPUTE)
-            key_y = ("y", spec.heights[h], mode is OverlapMode.FULLY_CACHED)
-            for chain, key in zip(chains, (key_x, key_y), strict=True):
-                if key not in kinds:
-                    kinds[key] = [
-                        (k.count, k.outputs[e], k.fresh[0])
-                        for k in axis_kinds(chain, key[1], key[2], spans)
-                    ]
-            columns, rows = kinds[key_x], kinds[key_y]
-            last = layer == spec.last and spec.targets[t] == dram
-            first = layer == spec.first and spec.sources[s] == dram
-            placed = TO_TOP if last else AS_PLACED
-            variants = [placed]
-            if first:
-                variants.append(FROM_AND_TO_TOP if last else FROM_TOP)
-            for variant in variants:
-                wanted.setdefault(variant, set()).update(
-                    (x, y) for _, x, _ in columns for _, y, _ in rows
-                )
-            terms.append((r, index, columns, rows, variants))
-    bounds = {variant: _both_bounds(tables, layer, variant, wanted[variant]) for variant in wanted}
-    for r, index, columns, rows, variants in terms:
-        energy = latency = 0.0
-        for nx, x, fx in columns:
-            for ny, y, fy in rows:
-                floor, least = bounds[variants[0]][x, y]
-                energy += nx * ny * max(0.0, least[0] - floor[0])
-                old, new = floor[1], least[1]
-                if len(variants) > 1:
-                    copy = float(input_copy_cycles(tables, layer, np.float64(fx * fy)))
-                    in_place = bounds[variants[1]][x, y]
-                    old = min(old + copy, in_place[0][1])
-                    new = min(new + copy, in_place[1][1])
-                latency += nx * ny * max(0.0, new - old)
-        # What the floors already hold of the way to and from DRAM must not count twice.
-        if layer == r.screened.range.last:
-            energy = max(0.0, energy - float(r.screened.target_pj.max()))
-        if layer == r.screened.range.first:
-            energy = max(0.0, energy - float(r.screened.boundary_pj[index[:3]].max()))
-        r.energy[index] += energy
-        r.latency[index] += latency
-
-
-Bound = tuple[float, float]
-
-
-def _both_bounds(
-    tables: StackTables, layer: int, variant: int, sizes: set[tuple[int, int]]
-) -> dict[tuple[int, int], tuple[Bound, Bound]]:
-    """(floor, least bound) of tiles of one layer, each (pJ, cycles), by (width, height)."""
-    ordered = np.array(sorted(sizes))
-    model, whole = tables.models[layer], tables.tile_sizes(layer, 1, 1)
-    usable = tables.usable_levels(layer)
-    widths, heights = ordered[:, 0], ordered[:, 1]
-    floors = tile_floors(model, whole, widths, heights, usable)[variant].tolist()
-    least = least_bounds(
-        model,
-        whole,
-        widths,
-        heights,
-        usable,
-        from_top=variant in (FROM_TOP, FROM_AND_TO_TOP),
-        to_top=variant in (TO_TOP, FROM_AND_TO_TOP),
-    ).tolist()
-    return {
-        (x, y): ((floor[0], floor[1]), (bound[0], bound[1]))
-        for (x, y), floor, bound in zip(ordered.tolist(), floors, least, strict=True)
-    }
 
 
 def refine_by_option(pool: Pool, limit: int | None = None) -> None:

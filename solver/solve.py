@@ -20,9 +20,9 @@ from solver.halfplanes import HalfPlanes
 from solver.infeasible import explain_infeasible
 from solver.model import OptionPlan
 from solver.objective import Objective
-from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option, weigh
+from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
-from solver.screen import screen_ranges
+from solver.screen import Screen
 from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
 from solver.stack_tables import StackTables
 from solver.weighted import (
@@ -36,10 +36,6 @@ from solver.write_out import write_out
 
 TOLERANCE = 1e-6
 """Relative gap at which an answer counts as optimal."""
-SCOUTS = 64
-"""Options that the search for a first schedule looks at; only speed depends on it."""
-WIDE_SCOUTS = 2_000
-"""Options looked at where the first ones make no whole path."""
 WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 """Options tried per octave of tile areas, and of all, for a first schedule of little latency;
 larger tiles take longer to try."""
@@ -200,7 +196,7 @@ class _Search:
         status = Status.OPTIMAL
         pool = None
         try:
-            pool = make_pool(self.tables, screen_ranges(self.tables, self.ranges))
+            pool = make_pool(Screen(self.tables, self.ranges))
             self.counts["all"] = pool.alive()
             self._phase("screen")
             self._raise_bound(pool.lower_bound(self.objective))
@@ -245,31 +241,29 @@ class _Search:
 
     def _scout(self, pool: Pool) -> None:
         """Find a good first schedule among the most promising options."""
-        # Whatever the objective: the product ranks best while bounds are rough.
-        focus = pool.focus(pool.most_promising(Objective.EDP, SCOUTS))
-        refine_by_layer(focus, self.objective, np.inf)
-        focus = focus.focus(focus.most_promising(Objective.EDP, SCOUTS // 8))
-        refine_by_option(focus)
-        end = (focus.n_layers, self.tables.domains.dram)
-        if not np.isfinite(focus.ways((1.0, 0.0))[0].get(end, np.inf)):
-            # The promising ones do not make a path: take all of the best path instead.
-            # A copy, for the pool itself must get its layer bounds once only.
-            focus = pool.focus(pool.most_promising(Objective.EDP, WIDE_SCOUTS))
-            refine_by_layer(focus, self.objective, np.inf)
-        energy, latency = self._floor(focus)
+        energy, latency = self._floor(pool)
         if not np.isfinite(energy):
             return
-        if self.objective is not Objective.LATENCY:
-            weights = self._tangent(energy, latency)
-            self._try(self._best_path(focus, weights), weights)
+        solver = WeightedSolver(pool, self.builder, self.limits, self._consider)
+        if self.objective is Objective.LATENCY:
+            # With energy free most mappings tie: some weight on it finds good ones soon.
+            for weights in (
+                (latency / energy, 1.0),
+                (TIE_BREAK * latency / energy, 1.0),
+            ):
+                self._dive(solver, weights)
+            for place in self._fastest_whole(pool):
+                self._try(pool.focus([place]), weights)
             return
-        # With energy free most mappings tie: some weight on it finds good ones soon.
-        weights = (latency / energy, 1.0)
-        self._try(self._best_path(focus, weights), weights)
-        weights = (TIE_BREAK * latency / energy, 1.0)
-        self._try(self._best_path(focus, weights), weights)
-        for place in self._fastest_whole(pool):
-            self._try(pool.focus([place]), weights)
+        self._dive(solver, self._tangent(energy, latency))
+        if self.objective is Objective.EDP and self.point is not None:
+            self._dive(solver, self._tangent(*self.point))
+
+    def _dive(self, solver: WeightedSolver, weights: tuple[float, float]) -> None:
+        """Take the schedule of a dive, if it is any good."""
+        found = solver.dive(weights)
+        if found is not None:
+            self._take(found)
 
     def _fastest_whole(self, pool: Pool) -> list[tuple[int, tuple[int, ...]]]:
         """A few promising options that take all layers at once, for tiles of every size."""
@@ -297,32 +291,6 @@ class _Search:
         if np.isfinite(self._floor(pool)[0]):
             scout = WeightedSolver(pool, self.builder, self.limits, self._consider)
             self._take(scout.minimise(weights, np.inf))
-
-    def _best_path(self, pool: Pool, weights: tuple[float, float]) -> Pool:
-        """The single cheapest path of a pool, by bounds."""
-        ahead, _ = pool.ways(weights)
-        node = (pool.n_layers, self.tables.domains.dram)
-        chosen = []
-        while node != (0, self.tables.domains.dram):
-            best = None
-            for k, r in enumerate(pool.ranges):
-                spec = r.screened.range
-                if spec.last + 1 != node[0] or node[1] not in spec.targets:
-                    continue
-                t = spec.targets.index(node[1])
-                cost = np.where(r.alive, weigh(weights, r), np.inf)[..., t]
-                for s, source in enumerate(spec.sources):
-                    before = ahead.get((spec.first, source), np.inf)
-                    index = np.unravel_index(cost[..., s].argmin(), cost[..., s].shape)
-                    total = before + cost[(*index, s)]
-                    if np.isfinite(total) and (best is None or total < best[0]):
-                        place = (*(int(i) for i in index), s, t)
-                        best = (total, k, place, (spec.first, source))
-            if best is None:
-                return pool
-            chosen.append((best[1], best[2]))
-            node = best[3]
-        return pool.focus(chosen)
 
     def _floor(self, pool: Pool) -> tuple[float, float]:
         end = (pool.n_layers, self.tables.domains.dram)

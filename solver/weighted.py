@@ -8,6 +8,7 @@ lower bound, so a solution made of searched mappings alone is optimal.
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -24,8 +25,10 @@ FIRST_SLACK, SLACK_GROWTH, WIDEST_SLACK = 2e-4, 4.0, 4.0
 look wider than the last takes everything in."""
 PROGRESS = 1e-7
 """Least relative rise of a bound before another option gets its turn."""
-BOUNDED, SHARPENED = 1, 2
-"""How closely an option was looked at for a weight pair: its commonest tile; mappings."""
+BOUNDED, SHARPENED, SOLVED = 1, 2, 3
+"""How closely an option was looked at for a weight pair: its commonest tile; mappings; all."""
+FIRST_RISE = (1.3, 1.02, 1.005, 1.0)
+"""By stage: first guess how much dearer an option is than its bound; only speed depends on it."""
 
 
 class StoppedError(Exception):
@@ -154,6 +157,14 @@ class _OpenOptions:
         self.energy = np.concatenate(energies) if energies else np.zeros(0)
         self.latency = np.concatenate(latencies) if latencies else np.zeros(0)
         self.states: dict[int, _OptionState] = {}
+        self.into: dict[tuple[int, int], list[int]] = {}
+        for k, arc in enumerate(self.arcs):
+            self.into.setdefault(arc.head, []).append(k)
+        self._ends = [arc.end for arc in self.arcs]
+
+    def arc_of(self, index: int) -> int:
+        """Number of the arc on which option `index` lies."""
+        return bisect_right(self._ends, index)
 
     def bounds(self, weights: tuple[float, float]) -> np.ndarray:
         """Weighted bounds of all options."""
@@ -240,7 +251,8 @@ class WeightedSolver:
                     least[arc] = float(
                         bounds[options.arcs[arc].start : options.arcs[arc].end].min()
                     )
-                    cutoff = min(cutoff, self._whole(state, weights))
+                    if weights in state.solved:
+                        cutoff = min(cutoff, self._attained(weights))
                 if open_places:
                     continue
                 found = tuple(options.state(arc, i).solved[weights] for arc, i in path)
@@ -254,15 +266,65 @@ class WeightedSolver:
                 survivors=len(options.states),
             )
 
-    def _whole(self, state: _OptionState, weights: tuple[float, float]) -> float:
-        """Cost of a solved stack of all layers, a schedule by itself; else infinite."""
-        plan = state.solved.get(weights)
-        if plan is None or (state.option.first, state.option.last) != (0, self.pool.n_layers - 1):
-            return np.inf
-        if self.found is not None:
-            self.found((plan,))
-        energy, cycles = plan_cost(self.builder, (plan,))
-        return weights[0] * energy + weights[1] * cycles
+    def dive(self, weights: tuple[float, float]) -> WeightedOptimum | None:
+        """A good schedule, soon: like `minimise`, but with guesses in place of bounds.
+
+        What is not solved yet counts as much dearer than its bound as others at its stage
+        turned out to be, so the path settles quickly. Proves nothing. None if the pool
+        holds no schedule.
+        """
+        options = self.options
+        bounds = options.bounds(weights)
+        stages = np.zeros(len(bounds), dtype=np.int64)
+        for i, state in options.states.items():
+            stages[i] = SOLVED if weights in state.solved else state.stage.get(weights, 0)
+        rise = np.array(FIRST_RISE)
+        while True:
+            self.limits.left()
+            guess = bounds * rise[stages]
+            least = [float(guess[arc.start : arc.end].min()) for arc in options.arcs]
+            ahead = self._ways(least)
+            end = (self.pool.n_layers, self.pool.tables.domains.dram)
+            if not np.isfinite(ahead.get(end, np.inf)):
+                return None
+            path = self._path(guess, least, ahead)
+            open_places = [(arc, i) for arc, i in path if stages[i] != SOLVED]
+            if not open_places:
+                plans = tuple(options.state(arc, i).solved[weights] for arc, i in path)
+                cost = sum(float(bounds[i]) for _, i in path)
+                return WeightedOptimum(
+                    weights=weights, bound=0.0, cost=cost, plans=plans, potentials={}, survivors=0
+                )
+            for arc, i in open_places:
+                state = options.state(arc, i)
+                stage, known = int(stages[i]), float(bounds[i])
+                self._tighten(state, weights, np.inf, np.inf)
+                bounds[i] = state.bound(weights)
+                stages[i] = state.stage.get(weights, 0)
+                if weights in state.solved:
+                    stages[i] = SOLVED
+                if np.isfinite(bounds[i]) and stages[i] != stage:
+                    rise[stage] += (float(bounds[i]) / known * rise[stages[i]] - rise[stage]) / 8
+
+    def _attained(self, weights: tuple[float, float]) -> float:
+        """Least cost of a schedule made of solved options alone; it is taken at once."""
+        solved: dict[int, tuple[float, int]] = {}
+        for i, state in self.options.states.items():
+            if weights in state.solved:
+                arc = self.options.arc_of(i)
+                solved[arc] = min(solved.get(arc, (np.inf, -1)), (state.bound(weights), i))
+        least = [solved.get(k, (np.inf, -1))[0] for k in range(len(self.options.arcs))]
+        ahead = self._ways(least)
+        end = (self.pool.n_layers, self.pool.tables.domains.dram)
+        cost = ahead.get(end, np.inf)
+        if np.isfinite(cost) and self.found is not None:
+            self.found(
+                tuple(
+                    self.options.states[solved[arc][1]].solved[weights]
+                    for arc in self._arcs_of_path(least, ahead)
+                )
+            )
+        return cost
 
     def _ways(self, least: list[float]) -> dict[tuple[int, int], float]:
         """Cheapest way from the input to every (cut, memory)."""
@@ -272,23 +334,27 @@ class WeightedSolver:
                 ahead[arc.head] = min(ahead.get(arc.head, np.inf), ahead[arc.tail] + cost)
         return ahead
 
+    def _arcs_of_path(self, least: list[float], ahead: dict[tuple[int, int], float]) -> list[int]:
+        """Arc numbers of the cheapest path, first to last."""
+        dram = self.pool.tables.domains.dram
+        node = (self.pool.n_layers, dram)
+        path: list[int] = []
+        while node != (0, dram):
+            arcs = self.options.into[node]
+            best = min(arcs, key=lambda k: ahead.get(self.options.arcs[k].tail, np.inf) + least[k])
+            path.append(best)
+            node = self.options.arcs[best].tail
+        return path[::-1]
+
     def _path(
         self, bounds: np.ndarray, least: list[float], ahead: dict[tuple[int, int], float]
     ) -> list[tuple[int, int]]:
         """(arc, option) numbers of the cheapest path, first to last."""
-        node = (self.pool.n_layers, self.pool.tables.domains.dram)
-        path: list[tuple[int, int]] = []
-        while node != (0, self.pool.tables.domains.dram):
-            into = [
-                (ahead.get(arc.tail, np.inf) + least[k], k)
-                for k, arc in enumerate(self.options.arcs)
-                if arc.head == node
-            ]
-            _, best = min(into)
-            arc = self.options.arcs[best]
-            path.append((best, arc.start + int(bounds[arc.start : arc.end].argmin())))
-            node = arc.tail
-        return path[::-1]
+        path = []
+        for k in self._arcs_of_path(least, ahead):
+            arc = self.options.arcs[k]
+            path.append((k, arc.start + int(bounds[arc.start : arc.end].argmin())))
+        return path
 
     def _tighten(
         self, state: _OptionState, weights: tuple[float, float], most: float, rival: float

@@ -10,7 +10,7 @@ import numpy as np
 
 from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
 from solver.policies.point import PolicyPoint, describe, no_point, point_of
-from solver.screen import screen_ranges
+from solver.screen import Screen
 from solver.space import StackRange
 
 SHORTLIST = 24
@@ -51,9 +51,9 @@ def greedy_fusion(fixed: FixedStacks, ranges: tuple[StackRange, ...]) -> PolicyP
 
 def _own_best(fixed: FixedStacks, r: StackRange) -> FixedStack | None:
     """The tile and mode of a run of layers with the least objective for itself."""
-    (screened,) = screen_ranges(fixed.tables, (r,))
+    (screened,) = Screen(fixed.tables, (r,)).screen()
     # Between stacks maps go through DRAM here, the last of the memories that may hold them.
-    energy, latency = screened.energies()[..., -1, -1], screened.latency[..., -1, -1]
+    energy, latency = screened.energy[..., -1, -1], screened.latency[..., -1, -1]
     floor = fixed.objective.of(energy, latency).ravel()
     best: tuple[float, FixedStack] | None = None
     for flat in np.argsort(floor, kind="stable")[:SHORTLIST].tolist():

@@ -1,0 +1,256 @@
+"""Floors of whole stack options as sums of layer-tile floors, layer by layer.
+
+What a layer adds to a stack depends on the stack's last layer, tile size and mode, but
+hardly on its first layer: `LayerSums` gives, for one layer, the sums over all tiles for
+all tile sizes at once, as matrix products of counts and a table of floors by size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
+from cost.mapping_bounds import least_bounds
+from problems.hardware import Hardware
+from problems.workload import Operand
+from solver.axis_counts import AxisCounts
+from solver.placements import weight_memories
+from solver.stack_tables import StackTables
+
+STAYING, STREAMED = range(2)
+"""Whether a layer's weights stay on chip, where they arrive once, or come with every tile."""
+ENERGY, CYCLES = range(2)
+NEVER = 1e200
+"""Stands for infinity where costs are multiplied."""
+
+
+@dataclass(kw_only=True, eq=False)
+class FloorGrid:
+    """Lower bounds of one layer's tiles by size: `costs` [weights, variant, w, h, 2].
+
+    Entry `widths[i]`, `heights[j]`; the ways of outputs to DRAM (variants TO_TOP) and of
+    streamed weights from it are in the energy, the input's way is not. `plain_pj` are the
+    energies as they were before any was sharpened; `sharp` [variant, w, h] marks what is.
+    """
+
+    widths: np.ndarray
+    heights: np.ndarray
+    costs: np.ndarray
+    plain_pj: np.ndarray
+    sharp: np.ndarray
+    input_rests_on_chip: np.ndarray
+    """[w, h]: whether the operand tile fits some memory below DRAM."""
+
+
+def link_pj_per_bit(hardware: Hardware, operand: Operand, *, inward: bool) -> float:
+    """pJ per bit over the link between DRAM and the level below it."""
+    chain = hardware.chains[operand]
+    if len(chain) == 1:
+        return 0.0  # the MACs work on DRAM itself, and their traffic is in the floors
+    dram, below = hardware.memories[chain[-1]], hardware.memories[chain[-2]]
+    if inward:
+        return dram.read_pj / dram.read_bits_per_cycle + below.write_pj / below.write_bits_per_cycle
+    return below.read_pj / below.read_bits_per_cycle + dram.write_pj / dram.write_bits_per_cycle
+
+
+def input_bits(tables: StackTables, layer: int) -> int:
+    """Bits per element column (all channels) of what arrives from before `layer`."""
+    workload = tables.problem.workload
+    first = workload.layers[layer]
+    producer = workload.by_name.get(first.sources[0])
+    bits = producer.precision.output_bits if producer else workload.input_bits
+    # A layer that reads DRAM in place moves its own data width.
+    return first.input_channels * min(bits, first.precision.input_bits)
+
+
+def input_copy_cycles(tables: StackTables, layer: int, elements: np.ndarray) -> np.ndarray:
+    """Cycles that copying so many fresh input elements of `layer` out of DRAM takes at least.
+
+    Only the first hop, from DRAM into the memory below; zero where there is none.
+    """
+    problem = tables.problem
+    chain = problem.hardware.chains[Operand.I]
+    if len(chain) == 1:
+        return np.zeros_like(elements, dtype=np.float64)
+    dram, below = problem.hardware.memories[chain[-1]], problem.hardware.memories[chain[-2]]
+    into = below.write_bits_per_cycle
+    if below.shared_read_write_port:
+        into = max(into, below.read_bits_per_cycle)
+    width = min(dram.read_bits_per_cycle, into)
+    return np.ceil(elements * input_bits(tables, layer) / width)
+
+
+class LayerSums:
+    """Sums of one layer's floors over the tiles of stacks, and what they are made of."""
+
+    def __init__(
+        self, tables: StackTables, layer: int, widths: np.ndarray, heights: np.ndarray
+    ) -> None:
+        self.tables, self.layer = tables, layer
+        self.weights = self._weight_ways()
+        self.arrival = self._least_arrival()
+        hardware = tables.problem.hardware
+        self.write_pj = link_pj_per_bit(hardware, Operand.O, inward=False)
+        self.read_pj = link_pj_per_bit(hardware, Operand.I, inward=True)
+        if not tables.rules.integer_unrolling:
+            # The reference rounds fractions of elements: a tied axis can lose half of what
+            # it moves, a rounded amount a third.
+            self.read_pj, self.write_pj = self.read_pj / 4, self.write_pj * 2 / 3
+        self.grid = self._grid(widths, heights)
+
+    def _weight_ways(self) -> tuple[int, ...]:
+        """The ways weights may take: staying (also where none are), streamed."""
+        layer = self.tables.problem.workload.layers[self.layer]
+        if not self.tables.rules.charge_weight_arrival or not layer.has_weights:
+            return (STAYING,)
+        domains, hardware = self.tables.domains, self.tables.problem.hardware
+        stays = any(m != domains.dram for m in weight_memories(domains, hardware, layer))
+        return (STAYING, STREAMED) if stays else (STREAMED,)
+
+    def _least_arrival(self) -> tuple[float, float]:
+        """(pJ, cycles) of the cheapest arrival of weights that stay."""
+        if STREAMED not in self.weights or STAYING not in self.weights:
+            return 0.0, 0.0
+        tables = self.tables
+        layer = tables.problem.workload.layers[self.layer]
+        places = weight_memories(tables.domains, tables.problem.hardware, layer)
+        costs = [tables.arrival(self.layer, m) for m in places if m != tables.domains.dram]
+        return min(c[0] for c in costs), float(min(c[1] for c in costs))
+
+    def _usable(self, way: int) -> np.ndarray:
+        """[operand, level] where tensors may rest if the weights go this way."""
+        usable = self.tables.usable_levels(self.layer)
+        if STREAMED not in self.weights:
+            return usable
+        top = len(self.tables.models[self.layer].chain[0]) - 1
+        usable = usable.copy()
+        if way == STREAMED:
+            usable[0, :top] = False
+        usable[0, top] = way == STREAMED
+        return usable
+
+    def _grid(self, widths: np.ndarray, heights: np.ndarray) -> FloorGrid:
+        tables = self.tables
+        layer = tables.problem.workload.layers[self.layer]
+        whole = tables.tile_sizes(self.layer, 1, 1)
+        model = tables.models[self.layer]
+        costs = np.full((2, 4, len(widths), len(heights), 2), np.inf)
+        for way in self.weights:
+            costs[way] = floor_costs(model, whole, widths, heights, self._usable(way))
+        out_bits = layer.channels * layer.precision.output_bits
+        to_dram = np.outer(widths, heights) * out_bits * self.write_pj
+        costs[:, [TO_TOP, FROM_AND_TO_TOP], ..., ENERGY] += to_dram
+        if STREAMED in self.weights:
+            link = link_pj_per_bit(tables.problem.hardware, Operand.W, inward=True)
+            costs[STREAMED, ..., ENERGY] += layer.weight_volume_bits * link
+        return FloorGrid(
+            widths=widths,
+            heights=heights,
+            costs=costs,
+            plain_pj=costs[..., ENERGY].copy(),
+            sharp=np.zeros((4, len(widths), len(heights)), dtype=np.bool_),
+            input_rests_on_chip=self._input_rests_on_chip(widths, heights),
+        )
+
+    def _input_rests_on_chip(self, widths: np.ndarray, heights: np.ndarray) -> np.ndarray:
+        """[w, h]: whether tiles of that size surely have their operand below DRAM at best."""
+        tables = self.tables
+        layer = tables.problem.workload.layers[self.layer]
+        sizes, index = layer.sizes, layer.input_index
+        spans = []
+        for outputs, tied, taps, stride, dilation in (
+            (widths, index.tied_x, sizes["FX"], layer.stride_x, layer.dilation_x),
+            (heights, index.tied_y, sizes["FY"], layer.stride_y, layer.dilation_y),
+        ):
+            span = stride * (outputs - 1) + dilation * (taps - 1) + 1
+            spans.append(np.maximum(outputs, span) if tied else outputs)
+        bits = np.outer(*spans) * layer.input_channels * layer.precision.input_bits
+        domains = tables.domains
+        room = max((domains.sizes_bits[m] for m in domains.inputs if m != domains.dram), default=0)
+        fits: np.ndarray = bits <= room
+        return fits
+
+    def sharpen(self, variant: int, wanted: np.ndarray) -> None:
+        """Raise the floors of the sizes `wanted` [w, h] to least bounds over all mappings."""
+        grid = self.grid
+        at = np.argwhere(wanted & ~grid.sharp[variant])
+        if not len(at):
+            return
+        i, j = at[:, 0], at[:, 1]
+        whole = self.tables.tile_sizes(self.layer, 1, 1)
+        for way in self.weights:
+            least = least_bounds(
+                self.tables.models[self.layer],
+                whole,
+                grid.widths[i],
+                grid.heights[j],
+                self._usable(way),
+                from_top=variant in (FROM_TOP, FROM_AND_TO_TOP),
+                to_top=variant in (TO_TOP, FROM_AND_TO_TOP),
+            )
+            old = grid.costs[way, variant, i, j]
+            # Sums go over products with counts of zero, so no infinity may enter them.
+            grid.costs[way, variant, i, j] = np.maximum(old, np.minimum(least, NEVER))
+        grid.sharp[variant, i, j] = True
+
+    def needed(self, x: AxisCounts, y: AxisCounts, alive: np.ndarray) -> np.ndarray:
+        """[w, h] of the grid: sizes that occur in tiles `alive` [tile_x, tile_y]."""
+        need = (x.counts > 0).T.astype(np.float64) @ alive @ (y.counts > 0)
+        out = np.zeros(self.grid.sharp.shape[1:], dtype=np.bool_)
+        ix, iy = self._places(x, y)
+        where = np.argwhere(need > 0)
+        out[ix[where[:, 0]], iy[where[:, 1]]] = True
+        return out
+
+    def _places(self, x: AxisCounts, y: AxisCounts) -> tuple[np.ndarray, np.ndarray]:
+        return (
+            np.searchsorted(self.grid.widths, x.outputs),
+            np.searchsorted(self.grid.heights, y.outputs),
+        )
+
+    def sums(
+        self, x: AxisCounts, y: AxisCounts, *, from_dram: bool, to_dram: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(pJ, cycles) [tile_x, tile_y] of the layer over all tiles of a stack.
+
+        `from_dram`: it is the stack's first layer and its input comes from DRAM, charged
+        here; `to_dram`: it is the last and its output goes there.
+        """
+        ix, iy = self._places(x, y)
+        placed = TO_TOP if to_dram else AS_PLACED
+        costs = self.grid.costs[:, placed][:, ix[:, None], iy[None, :]]
+        energy, cycles = costs[..., ENERGY], costs[..., CYCLES]
+        if from_dram:
+            fresh = np.outer(x.fresh, y.fresh)
+            top = FROM_AND_TO_TOP if to_dram else FROM_TOP
+            in_place = self.grid.costs[:, top][:, ix[:, None], iy[None, :]][..., CYCLES]
+            cycles = np.minimum(
+                in_place, cycles + input_copy_cycles(self.tables, self.layer, fresh)
+            )
+            way_in = fresh * input_bits(self.tables, self.layer) * self.read_pj
+            # Where the operand must rest in DRAM least bounds hold its way in already.
+            apart = self.grid.input_rests_on_chip[ix[:, None], iy[None, :]]
+            plain = self.grid.plain_pj[:, placed][:, ix[:, None], iy[None, :]]
+            energy = np.where(apart, energy + way_in, np.maximum(energy, plain + way_in))
+        totals = []
+        for what, cost in ((ENERGY, energy), (CYCLES, cycles)):
+            ways = [
+                x.counts @ cost[way] @ y.counts.T + (self.arrival[what] if way == STAYING else 0.0)
+                for way in self.weights
+            ]
+            total = np.minimum.reduce(ways)
+            totals.append(np.where(total >= NEVER / 2, np.inf, total))
+        return totals[0], totals[1]
+
+
+def layer_sums(
+    tables: StackTables, sizes: Mapping[int, tuple[set[int], set[int]]]
+) -> dict[int, LayerSums]:
+    """`LayerSums` of every layer in `sizes`: the widths and heights that occur."""
+    return {
+        layer: LayerSums(tables, layer, np.array(sorted(widths)), np.array(sorted(heights)))
+        for layer, (widths, heights) in sizes.items()
+    }
