@@ -22,6 +22,12 @@ class HalfPlanes:
         """Add energy_weight * E + latency_weight * L >= bound."""
         self.planes.append((energy_weight, latency_weight, bound))
 
+    def with_plane(self, energy_weight: float, latency_weight: float, bound: float) -> HalfPlanes:
+        """A copy with one plane more."""
+        copy = HalfPlanes()
+        copy.planes = [*self.planes, (energy_weight, latency_weight, bound)]
+        return copy
+
     def corners(self) -> list[tuple[float, float]]:
         """Corners of the region, those on the outermost planes alone."""
         found = []

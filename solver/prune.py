@@ -47,6 +47,19 @@ def weigh(weights: tuple[float, float], r: PoolRange) -> np.ndarray:
     return np.where(never, np.inf, weights[0] * energy + weights[1] * latency)
 
 
+def _least_product(
+    energy: np.ndarray, latency: np.ndarray, both: np.ndarray, weights: tuple[float, float]
+) -> np.ndarray:
+    """Least E * L where E >= energy, L >= latency and weights @ (E, L) >= both."""
+    a, b = weights
+    never = ~(np.isfinite(energy) & np.isfinite(latency) & np.isfinite(both))
+    energy, latency = np.where(never, 0.0, energy), np.where(never, 0.0, latency)
+    cut = np.where(never, 0.0, both)
+    steep = energy * np.maximum(latency, (cut - a * energy) / b)
+    flat = latency * np.maximum(energy, (cut - b * latency) / a)
+    return np.where(never, np.inf, np.minimum(steep, flat))
+
+
 @dataclass(kw_only=True, eq=False)
 class Pool:
     """All stack options of a problem with their bounds."""
@@ -139,13 +152,28 @@ class Pool:
         cost = weigh(weights, r)
         return cost + before[:, None] + after[None, :]
 
-    def prune(self, objective: Objective, incumbent: float) -> int:
-        """Drop options through which nothing beats `incumbent`; returns what is alive."""
+    def prune(
+        self,
+        objective: Objective,
+        incumbent: float,
+        weights: tuple[float, float] | None = None,
+    ) -> int:
+        """Drop options through which nothing beats `incumbent`; returns what is alive.
+
+        With `weights` a third bound counts for the product: where a bound on the weighted
+        cost passes what those on energy and latency say, the product is least at an end
+        of the edge that it cuts off (docs/formulation.md).
+        """
         by_energy, by_latency = self.ways((1.0, 0.0)), self.ways((0.0, 1.0))
+        slanted = objective is Objective.EDP and weights is not None and min(weights) > 0
+        by_both = self.ways(weights) if weights is not None and slanted else None
         for r in self.ranges:
             energy = self.through(r, (1.0, 0.0), by_energy)
             latency = self.through(r, (0.0, 1.0), by_latency)
             bound = objective.of(energy, latency)
+            if weights is not None and by_both is not None:
+                both = self.through(r, weights, by_both)
+                bound = np.maximum(bound, _least_product(energy, latency, both, weights))
             r.alive &= bound * (1 - SAFETY) <= incumbent
         return self.alive()
 
@@ -175,18 +203,23 @@ def make_pool(screen: Screen) -> Pool:
     )
 
 
-def refine_by_layer(pool: Pool, objective: Objective, incumbent: float) -> None:
+def refine_by_layer(
+    pool: Pool,
+    objective: Objective,
+    incumbent: float,
+    weights: tuple[float, float] | None = None,
+) -> None:
     """Stage 2: bound the layer-tiles of alive options by their best lone mappings.
 
     Layer by layer, those with the most MACs first, dropping in between what cannot beat
-    `incumbent` any more.
+    `incumbent` any more (see `Pool.prune`).
     """
     layers = pool.tables.problem.workload.layers
     order = sorted(range(len(layers)), key=lambda i: -int(np.prod([n for _, n in layers[i].loops])))
     for layer in order:
         pool.screen.sharpen(layer, [(r.screened.range, r.alive) for r in pool.ranges])
         pool.refresh()
-        pool.prune(objective, incumbent)
+        pool.prune(objective, incumbent, weights)
 
 
 def refine_by_option(pool: Pool, limit: int | None = None) -> None:

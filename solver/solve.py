@@ -39,6 +39,8 @@ TOLERANCE = 1e-6
 WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 """Options tried per octave of tile areas, and of all, for a first schedule of little latency;
 larger tiles take longer to try."""
+MANY = 1_000
+"""Beyond so many options only those on cheapest paths are looked at one by one."""
 TIE_BREAK = 0.02
 """Share of energy in the search for a first schedule of little latency."""
 
@@ -185,6 +187,7 @@ class _Search:
         self.counts: dict[str, int] = {}
         self._phase_start = self.started
         self._heard: WeightedOptimum | None = None
+        self.planes = HalfPlanes()
 
     @property
     def incumbent(self) -> float:
@@ -220,21 +223,22 @@ class _Search:
         return self._result(status)
 
     def _prune(self, pool: Pool) -> None:
-        self.counts["after floors"] = pool.prune(self.objective, self.incumbent)
+        weights = None if self.point is None else self._tangent(*self.point)
+        self.counts["after floors"] = pool.prune(self.objective, self.incumbent, weights)
         self._raise_bound(pool.lower_bound(self.objective))
         self._phase("bound layers")
         if self.objective is not Objective.LATENCY:
             # Energies differ enough between layer-tiles for this to pay; cycles hardly do.
-            refine_by_layer(pool, self.objective, self.incumbent)
-            self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent)
+            refine_by_layer(pool, self.objective, self.incumbent, weights)
+            self.counts["after layer bounds"] = pool.alive()
             self._raise_bound(pool.lower_bound(self.objective))
-        if self.objective is not Objective.EDP:
+        if self.objective is not Objective.EDP or pool.alive() > MANY:
             # One weight pair: the lazy search bounds options only where it must.
             return
         while not all((r.refined | ~r.alive).all() for r in pool.ranges):
             self.limits.left()
             refine_by_option(pool, limit=64)
-            pool.prune(self.objective, self.incumbent)
+            pool.prune(self.objective, self.incumbent, weights)
         self.counts["after placement bounds"] = pool.alive()
         self._raise_bound(pool.lower_bound(self.objective))
         self._phase("bound placements")
@@ -310,7 +314,7 @@ class _Search:
     def _decide(self, pool: Pool) -> None:
         """Close the gap by weighted solves over the options left."""
         solver = WeightedSolver(pool, self.builder, self.limits, self._consider, self._hear_bound)
-        planes = HalfPlanes()
+        planes = self.planes
         if pool.alive() == 0:
             self._raise_bound(self.incumbent)
         energy, latency = self._floor(pool)
@@ -388,10 +392,17 @@ class _Search:
             self._report("schedule")
 
     def _hear_bound(self, so_far: WeightedOptimum) -> None:
-        """Take a rising bound of the one weight pair that a single objective has."""
-        if self.objective is not Objective.EDP and so_far.bound > self.bound:
-            self._heard = so_far
-            self._raise_bound(so_far.bound)
+        """Take the rising bound of a weighted solve under way."""
+        if self.objective is not Objective.EDP:
+            if so_far.bound > self.bound:
+                self._heard = so_far
+                self._raise_bound(so_far.bound)
+        elif self.planes.planes:
+            planes = self.planes.with_plane(*so_far.weights, so_far.bound)
+            bound = float(self.objective.of(*planes.best_corner(self.objective)))
+            if bound > self.bound:
+                self._heard = so_far
+                self._raise_bound(bound)
 
     def _raise_bound(self, bound: float) -> None:
         """Raise the proven bound; nothing beats the incumbent beyond it."""
