@@ -14,7 +14,7 @@ import numpy as np
 
 from cost.boundary_tables import SIZE
 from cost.chain_search import search
-from cost.chain_state import FOUND, MAX_TRAIL, OVERFLOWED, SearchState, SearchTables
+from cost.chain_state import FOUND, MAX_TRAIL, NODES, OVERFLOWED, SearchState, SearchTables
 from cost.layer_model import MAX_LEVELS, LayerModel
 from cost.mapping_tables import (
     MappingTables,
@@ -27,6 +27,8 @@ from problems.workload import LOOP_DIMS
 
 NODES_A_TURN = 200_000
 """Nodes between two looks at the clock."""
+NODES_A_STEP = 2_000
+"""Nodes after which a search for a best mapping waits to be asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +215,7 @@ def pareto_set(
     if aim.budget_bits is not None:
         budget = aim.budget_bits.astype(np.float64)
     tables = _tables(model, sizes, np.array(levels, dtype=np.int64), aim, budget)
-    return _search(model, tables, levels, pause, capacity)
+    return _search(model, tables, levels, pause, capacity)[0]
 
 
 def _search(
@@ -222,13 +224,13 @@ def _search(
     levels: tuple[int, int, int],
     pause: Callable[[], object] | None,
     capacity: int,
-) -> tuple[MappingPoint, ...]:
-    """`pareto_set` over tables at hand."""
+) -> tuple[tuple[MappingPoint, ...], int]:
+    """`pareto_set` over tables at hand, and the number of nodes looked at."""
     usage = np.zeros(model.memory.shape[0])
     for o in range(3):
         usage[model.mem_index[o, levels[o] - 1]] += tables.tables.tensor_bits[o]
     if (usage > tables.budget).any():
-        return ()
+        return (), 0
     while True:
         state = _state(usage.copy(), len(tables.view_constants), capacity)
         while not search(tables, state, NODES_A_TURN):
@@ -240,7 +242,8 @@ def _search(
             raise SearchOverflow(f"layer {model.layer.name}: more than {capacity} mappings")
         capacity *= 16
     points = [_point(model, tables, state, i, levels) for i in range(int(state.counters[FOUND]))]
-    return tuple(sorted(points, key=lambda p: (p.energy_pj, p.latency_cycles)))
+    ordered = tuple(sorted(points, key=lambda p: (p.energy_pj, p.latency_cycles)))
+    return ordered, int(state.counters[NODES])
 
 
 def _factors(axes: np.ndarray, high: np.ndarray, low: np.ndarray) -> list[tuple[int, int]]:
@@ -294,6 +297,52 @@ WIDENING = (1e-9, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 0.5, np.inf)
 """Relative distances from the lower bound at which a best mapping is looked for in turn."""
 
 
+class BestSearch:
+    """The search for the mapping of least weighted cost, in steps of growing reach.
+
+    `bound` is a lower bound of that cost and rises with every step that finds nothing;
+    a step that finds anything has found the best.
+    """
+
+    def __init__(
+        self,
+        model: LayerModel,
+        sizes: np.ndarray,
+        levels: tuple[int, int, int],
+        weights: tuple[float, float],
+        bound: float,
+    ) -> None:
+        """Bound the cost by a mix of views; `bound` is what the caller knows of it."""
+        self._model, self._levels = model, levels
+        aim = Aim(weights=weights, weighted_only=True)
+        counts = np.array(levels, dtype=np.int64)
+        tables = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
+        last = len(tables.tables.products) - 1
+        root = tables.weighted_to_go[tuple(counts - 1)][last] + weights[1] * tables.view_constants
+        self._least = max(bound, float(root.max()) + weights[0] * tables.tables.fixed_pj)
+        self._tables: SearchTables | None = tables
+        self._turn = 0
+        self.bound = self._least
+        self.done = not np.isfinite(self._least)
+        self.point: MappingPoint | None = None
+
+    def step(self, pause: Callable[[], object] | None = None) -> None:
+        """Look further until it took some effort; afterwards `done`, or a higher bound."""
+        effort = 0
+        while not self.done and self._tables is not None and effort < NODES_A_STEP:
+            cutoff = self._least * (1 + WIDENING[self._turn])
+            tables = self._tables._replace(weighted_cutoff=cutoff)
+            points, nodes = _search(self._model, tables, self._levels, pause, 256)
+            effort += nodes
+            self._turn += 1
+            if points:
+                self.point = points[0]
+            self.done = bool(points) or self._turn == len(WIDENING)
+            self.bound = max(self.bound, cutoff)
+        if self.done:
+            self._tables = None
+
+
 def best_mapping(
     model: LayerModel,
     sizes: np.ndarray,
@@ -304,20 +353,9 @@ def best_mapping(
 ) -> MappingPoint | None:
     """The mapping of least weighted cost; None if nothing fits.
 
-    `bound` is a lower bound of that cost: a narrow search around it usually succeeds, and
-    a search that finds anything within its cut-off has found the best.
+    `bound` is a lower bound of that cost: a narrow search around it usually succeeds.
     """
-    aim = Aim(weights=weights, weighted_only=True)
-    counts = np.array(levels, dtype=np.int64)
-    tables = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
-    last = len(tables.tables.products) - 1
-    root = tables.weighted_to_go[tuple(counts - 1)][last] + weights[1] * tables.view_constants
-    bound = max(bound, float(root.max()) + weights[0] * tables.tables.fixed_pj)
-    if not np.isfinite(bound):
-        return None
-    for widening in WIDENING:
-        tables = tables._replace(weighted_cutoff=bound * (1 + widening))
-        points = _search(model, tables, levels, pause, 256)
-        if points:
-            return points[0]
-    return None
+    search_ = BestSearch(model, sizes, levels, weights, bound)
+    while not search_.done:
+        search_.step(pause)
+    return search_.point

@@ -9,9 +9,9 @@ import numpy as np
 
 from cost.capacity_bound import capacity_prices, priced
 from cost.kind_paths import cheapest, kind_through, weigh_table
-from cost.mapping_search import Aim, MappingPoint, best_mapping, mixed_bound, pareto_set
+from cost.mapping_search import MappingPoint
 from cost.stack_tiles import StackTiling
-from problems.workload import Operand
+from solver.mapping_store import EQUAL, MappedTile, MappingStore, weigh_point
 from solver.stack_tables import (
     PRICE_ROUNDS,
     KindTables,
@@ -20,9 +20,6 @@ from solver.stack_tables import (
     main_kind,
 )
 
-FIRST_FRONT, WIDENING, WIDEST_FRONT = 1e-3, 8.0, 16.0
-"""How far beyond the best mapping others are looked for first, and the growth after; beyond
-the last all are looked for at once."""
 MARGIN = 1e-9
 """Relative slack added before an entry is dropped: float sums in another order differ."""
 
@@ -77,10 +74,6 @@ class OptionChoices:
     slack: float
 
 
-def _weigh(weights: tuple[float, float], point: MappingPoint) -> float:
-    return weights[0] * point.energy_pj + weights[1] * point.latency_cycles
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tile:
     """One placement of one layer-tile while its choices are made."""
@@ -103,10 +96,8 @@ class ChoiceBuilder:
         self.tables = tables
         self.pause = pause
         self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
-        self._fresh: set[tuple[object, ...]] = set()
-        self._costs_known: dict[tuple[object, ...], dict[tuple[int, int, int], float]] = {}
-        self._best: dict[tuple[object, ...], tuple[MappingPoint, ...]] = {}
-        self._fronts: dict[tuple[object, ...], tuple[float, tuple[MappingPoint, ...]]] = {}
+        self.mappings = MappingStore(tables, pause)
+        self._fresh: set[MappedTile] = set()
 
     def _kinds(self, option: StackOption) -> tuple[StackTiling, tuple[KindTables, ...]]:
         """Tiling and tables of an option, remembered."""
@@ -128,8 +119,8 @@ class ChoiceBuilder:
         for k, kind in enumerate(kinds):
             cost_f = weigh_table(kind.f, *weights)
             for e, size in enumerate(kind.kind.sizes):
-                known = self._costs_known.get((option.first + e, size, weights))
-                for memories, cost in known.items() if known else ():
+                key = self.tables.tile_key(option.first + e, *size)
+                for memories, cost in self.mappings.costs(key, weights).items():
                     if (
                         memories[0] in kind.weights[e]
                         and memories[1] in kind.inputs
@@ -174,30 +165,10 @@ class ChoiceBuilder:
                     size = kind.kind.sizes[e]
                     energy, cycles = kind.f[e, w, i, o].tolist()
                     bound = weights[0] * energy + weights[1] * cycles
-                    fresh |= self._raise(option.first + e, size, memories, weights, bound)
+                    key = self.tables.tile_key(option.first + e, *size)
+                    fresh |= self.mappings.step(MappedTile(key, memories, weights), bound)
             if not fresh:
                 return floor
-
-    def _raise(
-        self,
-        index: int,
-        size: tuple[int, int],
-        memories: tuple[int, int, int],
-        weights: tuple[float, float],
-        bound: float,
-    ) -> bool:
-        """Look closer at a layer-tile's best mapping; False if it is known."""
-        key = (index, size, memories, weights)
-        if key in self._best:
-            return False
-        costs = self._costs_known.setdefault((index, size, weights), {})
-        if memories not in costs:
-            sizes = self.tables.tile_sizes(index, *size)
-            mixed = mixed_bound(self.tables.models[index], sizes, self._levels(memories), weights)
-            costs[memories] = max(bound, mixed)
-        else:
-            self._search_best(index, size, memories, weights, max(bound, costs[memories]))
-        return True
 
     def floor(self, option: StackOption, weights: tuple[float, float]) -> float:
         """Weighted lower bound of `option` by all that is known."""
@@ -349,85 +320,18 @@ class ChoiceBuilder:
         cutoff: float,
     ) -> None:
         """Search the mappings of a choice that has none yet; later builds will know them."""
-        option = choices.option
+        index = choices.option.first + choice.layer
         size = choices.tables[choice.kind].kind.sizes[choice.layer]
         memories = (choice.weight, choice.operand, choice.output)
-        index = option.first + choice.layer
-        key = (index, size, memories, weights)
-        model = self.tables.models[index]
-        sizes = self.tables.tile_sizes(index, *size)
-        levels = self._levels(memories)
-        if key in self._fresh:
+        tile = MappedTile(self.tables.tile_key(index, *size), memories, weights)
+        if tile in self._fresh:
             return  # another kind of tile of the same size asked already
-        self._fresh.add(key)
-        if key not in self._best:
+        self._fresh.add(tile)
+        if self.mappings.best(tile) is None:
             bound = weights[0] * choice.energy_pj + weights[1] * choice.latency_cycles
-            self._search_best(index, size, memories, weights, bound)
-            return
-        # The best is known but holds too much for what else lives there: find others, the
-        # cheap ones first, for with little to lose on a tile there are very many.
-        cutoff *= 1 + MARGIN
-        least = _weigh(weights, self._best[key][0])
-        reached = self._fronts[key][0] if key in self._fronts else least
-        goal = least + max(FIRST_FRONT * least, WIDENING * (reached - least))
-        if goal > WIDEST_FRONT * least:
-            goal = np.inf
-        elif goal > cutoff / (1 + FIRST_FRONT):
-            goal = cutoff
-        front = pareto_set(
-            model,
-            sizes,
-            levels,
-            Aim(
-                weights=weights,
-                weighted_cutoff=goal,
-                weighted_only=True,
-                weigh_memory=self._weighed(levels),
-            ),
-            pause=self.pause,
-        )
-        self._fronts[key] = (goal, front)
-
-    def _search_best(
-        self,
-        index: int,
-        size: tuple[int, int],
-        memories: tuple[int, int, int],
-        weights: tuple[float, float],
-        bound: float,
-    ) -> None:
-        """Search the best mapping of a layer-tile of layer number `index`."""
-        model = self.tables.models[index]
-        sizes = self.tables.tile_sizes(index, *size)
-        levels = self._levels(memories)
-        key = (index, size, memories, weights)
-        best = best_mapping(model, sizes, levels, weights, bound, self.pause)
-        found = () if best is None else (best,)
-        if best is not None and self.tables.rules.joint_capacity and weights[0] > 0:
-            # Among mappings of equal cost those that hold least matter.
-            aim = Aim(
-                weights=weights,
-                weighted_cutoff=_weigh(weights, best) * (1 + 1e-12),
-                weighted_only=True,
-                weigh_memory=self._weighed(levels),
-            )
-            found = pareto_set(model, sizes, levels, aim, pause=self.pause) or found
-        self._best[key] = found
-        costs = self._costs_known.setdefault((index, size, weights), {})
-        costs[memories] = np.inf if best is None else _weigh(weights, best)
-
-    def _weighed(self, levels: tuple[int, int, int]) -> np.ndarray:
-        """[memory]: whether holding less there makes a mapping worth keeping."""
-        shared = self._shared(levels) - {self.tables.domains.dram}
-        return np.array([m in shared for m in range(len(self.tables.domains.sizes_bits))])
-
-    def _levels(self, memories: tuple[int, int, int]) -> tuple[int, int, int]:
-        chains = self.tables.problem.hardware.chains
-        w, i, o = (
-            chains[op].index(m) + 1
-            for op, m in zip((Operand.W, Operand.I, Operand.O), memories, strict=True)
-        )
-        return w, i, o
+            self.mappings.find_best(tile, bound)
+        else:
+            self.mappings.widen(tile, cutoff * (1 + MARGIN))
 
     def _mappings(self, tile: _Tile, others: np.ndarray) -> list[LayerChoice]:
         """Choices for one placement of one layer-tile that may be part of an optimum.
@@ -436,7 +340,7 @@ class ChoiceBuilder:
         may run short beside it, those that hold less.
         """
         weights, memories = tile.weights, tile.memories
-        key = (tile.index, tile.size, memories, weights)
+        mapped = MappedTile(self.tables.tile_key(tile.index, *tile.size), memories, weights)
         n_memories = len(self.tables.domains.sizes_bits)
         least = tuple(tile.tensors.get(m, 0) for m in range(n_memories))
 
@@ -458,37 +362,30 @@ class ChoiceBuilder:
         def known(point: MappingPoint) -> LayerChoice:
             return choice(point.energy_pj, point.latency_cycles, point.held_bits, point)
 
-        if key not in self._best:
+        best = self.mappings.best(mapped)
+        if best is None:
             return [choice(*tile.floor, least, None)]
-        best = self._best[key]
         if not best:
             return []
         # The spare cost counts from the best mapping, once that is known.
-        cutoff = _weigh(weights, best[0]) + tile.spare
+        first = best[0]
+        cost = weigh_point(weights, first)
+        cutoff = cost + tile.spare
         room = self.tables.domains.sizes_bits
-        shared = self._shared(self._levels(memories)) - {self.tables.domains.dram}
+        shared = self.mappings.shared(memories) - {self.tables.domains.dram}
         if not self.tables.rules.joint_capacity:
-            return [known(best[0])]
-        for point in best:
+            return [known(first)]
+        reached, points = self.mappings.front(mapped)
+        for point in points:
+            if weigh_point(weights, point) > cost * (1 + EQUAL):
+                continue
             if all(point.held_bits[m] + others[m] <= room[m] for m in shared):
                 return [known(point)]
             if all(point.held_bits[m] <= least[m] for m in shared):
                 return [known(point)]
-        reached, points = self._fronts.get(key, (_weigh(weights, best[0]), best))
-        kept = [known(p) for p in points if _weigh(weights, p) <= cutoff * (1 + MARGIN)]
+        kept = [known(p) for p in points if weigh_point(weights, p) <= cutoff * (1 + MARGIN)]
         if reached < cutoff * (1 - MARGIN):
             # What costs more than was looked at may hold less: a bound stands for it.
-            first = best[0]
-            scale = reached / _weigh(weights, first)
+            scale = reached / cost
             kept.append(choice(first.energy_pj * scale, first.latency_cycles * scale, least, None))
         return kept
-
-    def _shared(self, levels: tuple[int, ...]) -> set[int]:
-        """Shared on-chip memories in which a mapping decides how much it holds."""
-        hardware = self.tables.problem.hardware
-        chosen = set()
-        for op, count in zip((Operand.W, Operand.I, Operand.O), levels, strict=True):
-            for m in hardware.chains[op][: count - 1]:
-                if hardware.memories[m].instances == 1:
-                    chosen.add(m)
-        return chosen

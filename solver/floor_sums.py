@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
-from cost.mapping_bounds import least_bounds
 from problems.hardware import Hardware
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts
@@ -180,16 +179,9 @@ class LayerSums:
         if not len(at):
             return
         i, j = at[:, 0], at[:, 1]
-        whole = self.tables.tile_sizes(self.layer, 1, 1)
         for way in self.weights:
-            least = least_bounds(
-                self.tables.models[self.layer],
-                whole,
-                grid.widths[i],
-                grid.heights[j],
-                self._usable(way),
-                from_top=variant in (FROM_TOP, FROM_AND_TO_TOP),
-                to_top=variant in (TO_TOP, FROM_AND_TO_TOP),
+            least = self.tables.least_tiles(
+                self.layer, grid.widths[i], grid.heights[j], self._usable(way), variant
             )
             old = grid.costs[way, variant, i, j]
             # Sums go over products with counts of zero, so no infinity may enter them.

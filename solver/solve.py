@@ -397,7 +397,7 @@ class _Search:
             if so_far.bound > self.bound:
                 self._heard = so_far
                 self._raise_bound(so_far.bound)
-        elif self.planes.planes:
+        elif self.planes.planes and np.isfinite(so_far.bound):
             planes = self.planes.with_plane(*so_far.weights, so_far.bound)
             bound = float(self.objective.of(*planes.best_corner(self.objective)))
             if bound > self.bound:

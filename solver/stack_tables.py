@@ -9,10 +9,11 @@ import numpy as np
 
 from cost.capacity_bound import Occupancy, capacity_prices
 from cost.copy_tables import WITHIN_W, build_copy_tables, copy_energy, phase_latency
-from cost.floor_tables import AS_PLACED, tile_floors
+from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, tile_floors
 from cost.kind_paths import kind_bounds, weigh_table
+from cost.layer_classes import is_symmetric, layer_classes
 from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
-from cost.mapping_bounds import lower_bounds
+from cost.mapping_bounds import least_bounds, lower_bounds
 from cost.mapping_search import size_vector
 from cost.overlap import OverlapMode
 from cost.phase_tables import PhaseChoices, phase_table
@@ -71,6 +72,22 @@ class KindTables:
     h_make_key: tuple[int, bool] | None
 
 
+@dataclass(frozen=True, slots=True)
+class TileKey:
+    """A layer-tile by what it costs: `like` (layer, width, height) stands for all alike.
+
+    `turned`: the tile is the transpose of the one that stands for it.
+    """
+
+    like: tuple[int, int, int]
+    turned: bool = False
+
+    @property
+    def plain(self) -> TileKey:
+        """The key of the tile that stands for all alike."""
+        return TileKey(self.like)
+
+
 def main_kind(tiling: StackTiling) -> int:
     """Number of the commonest kind of tile, on which bounds look closest."""
     return max(range(len(tiling.kinds)), key=lambda i: tiling.kinds[i].count)
@@ -90,8 +107,14 @@ class StackTables:
             for layer in workload.layers
         )
         self._full_sizes = tuple(size_vector(layer.sizes) for layer in workload.layers)
+        self._classes = layer_classes(self.models, self._full_sizes)
+        self._symmetric = tuple(
+            is_symmetric(model, sizes)
+            for model, sizes in zip(self.models, self._full_sizes, strict=True)
+        )
         self._bounds: dict[tuple[int, int, int], np.ndarray] = {}
         self._phases: dict[tuple[object, ...], np.ndarray] = {}
+        self._least: dict[tuple[int, bytes, int], dict[tuple[int, ...], np.ndarray]] = {}
         self._floors: dict[tuple[int, int, int], np.ndarray] = {}
 
     def tiling(self, option: StackOption) -> StackTiling:
@@ -107,14 +130,48 @@ class StackTables:
         sizes[5], sizes[4] = width, height
         return sizes
 
+    def tile_key(self, layer: int, width: int, height: int) -> TileKey:
+        """What stands for a tile of layer number `layer` wherever only its cost matters."""
+        turned = self._symmetric[layer] and width > height
+        size = (height, width) if turned else (width, height)
+        return TileKey((self._classes[layer], *size), turned)
+
     def layer_bounds(self, layer: int, width: int, height: int) -> np.ndarray:
         """[W, I, O levels, (pJ, cycles)] lower bounds of a layer-tile, over whole chains."""
-        key = (layer, width, height)
+        key = self.tile_key(layer, width, height).like
         found = self._bounds.get(key)
         if found is None:
-            found = lower_bounds(self.models[layer], self.tile_sizes(layer, width, height))
+            found = lower_bounds(self.models[key[0]], self.tile_sizes(*key))
             self._bounds[key] = found
         return found
+
+    def least_tiles(
+        self,
+        layer: int,
+        widths: np.ndarray,
+        heights: np.ndarray,
+        usable: np.ndarray,
+        variant: int,
+    ) -> np.ndarray:
+        """[tile, (pJ, cycles)] least bounds over placements; see `least_bounds`."""
+        keys = [
+            self.tile_key(layer, w, h).like
+            for w, h in zip(widths.tolist(), heights.tolist(), strict=True)
+        ]
+        known = self._least.setdefault((self._classes[layer], usable.tobytes(), variant), {})
+        missing = np.array(sorted({key for key in keys if key not in known}), dtype=np.int64)
+        if len(missing):
+            bounds = least_bounds(
+                self.models[layer],
+                self.tile_sizes(layer, 1, 1),
+                missing[:, 1],
+                missing[:, 2],
+                usable,
+                from_top=variant in (FROM_TOP, FROM_AND_TO_TOP),
+                to_top=variant in (TO_TOP, FROM_AND_TO_TOP),
+            )
+            known.update(zip(map(tuple, missing.tolist()), bounds, strict=True))
+        return np.array([known[key] for key in keys])
 
     @cached_property
     def _levels(self) -> dict[Operand, dict[int, int]]:
@@ -306,7 +363,7 @@ class StackTables:
 
     def _floor(self, layer: int, width: int, height: int) -> np.ndarray:
         """(pJ, cycles) floor of a layer-tile."""
-        key = (layer, width, height)
+        key = self.tile_key(layer, width, height).like
         found = self._floors.get(key)
         if found is None:
             found = tile_floors(

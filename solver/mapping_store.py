@@ -1,0 +1,161 @@
+"""The temporal mappings found so far, of layer-tiles by size and placement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cost.layer_classes import turn
+from cost.layer_model import LayerModel
+from cost.mapping_search import Aim, BestSearch, MappingPoint, mixed_bound, pareto_set
+from problems.workload import Operand
+from solver.stack_tables import StackTables, TileKey
+
+FIRST_FRONT, WIDENING, WIDEST_FRONT = 1e-3, 8.0, 16.0
+"""How far beyond the best mapping others are looked for once equal ones do not fit, and the
+growth after; beyond the last all are looked for at once."""
+EQUAL = 1e-12
+"""Relative width of the first look beside the best: mappings of equal cost."""
+
+Memories = tuple[int, int, int]
+"""Memories of W, I and O."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappedTile:
+    """A layer-tile with its placement, and the weights (pJ, cycles) it is mapped for."""
+
+    key: TileKey
+    memories: Memories
+    weights: tuple[float, float]
+
+
+def weigh_point(weights: tuple[float, float], point: MappingPoint) -> float:
+    """Weighted cost of a mapping."""
+    return weights[0] * point.energy_pj + weights[1] * point.latency_cycles
+
+
+class MappingStore:
+    """Best mappings of layer-tiles, their bounds until they are known, and fronts."""
+
+    def __init__(self, tables: StackTables, pause: Callable[[], object] | None = None) -> None:
+        self.tables = tables
+        self.pause = pause
+        self._costs: dict[tuple[object, ...], dict[Memories, float]] = {}
+        self._searches: dict[MappedTile, BestSearch] = {}
+        self._best: dict[MappedTile, tuple[MappingPoint, ...]] = {}
+        self._fronts: dict[MappedTile, tuple[float, tuple[MappingPoint, ...]]] = {}
+
+    def costs(self, key: TileKey, weights: tuple[float, float]) -> Mapping[Memories, float]:
+        """Lower bounds of the weighted cost by placement, exact where the best is known."""
+        return self._costs.get((*key.like, weights), {})
+
+    def best(self, tile: MappedTile) -> tuple[MappingPoint, ...] | None:
+        """The best mapping if it is known; empty where nothing fits."""
+        return self._turned(tile, self._best.get(self._plain(tile)))
+
+    def front(self, tile: MappedTile) -> tuple[float, tuple[MappingPoint, ...]]:
+        """(weighted cost looked up to, mappings) of a tile whose best is known."""
+        plain = self._plain(tile)
+        best = self._best[plain]
+        reached, points = self._fronts.get(plain, (weigh_point(tile.weights, best[0]), best))
+        return reached, self._turned(tile, points) or ()
+
+    def step(self, tile: MappedTile, bound: float) -> bool:
+        """Look closer at a tile's best mapping; False if it is known."""
+        tile = self._plain(tile)
+        if tile in self._best:
+            return False
+        costs = self._costs.setdefault((*tile.key.like, tile.weights), {})
+        if tile.memories not in costs:
+            mixed = mixed_bound(*self._subject(tile), tile.weights)
+            costs[tile.memories] = max(bound, mixed)
+        else:
+            self._search(tile, bound)
+        return True
+
+    def find_best(self, tile: MappedTile, bound: float) -> None:
+        """Search the best mapping of a tile to the end."""
+        tile = self._plain(tile)
+        while tile not in self._best:
+            self._search(tile, bound)
+
+    def widen(self, tile: MappedTile, cutoff: float) -> None:
+        """Look for mappings that cost more than the best and hold less, up to `cutoff`.
+
+        The cheap ones first, for with little to lose on a tile there are very many.
+        """
+        tile = self._plain(tile)
+        least = weigh_point(tile.weights, self._best[tile][0])
+        goal = least * (1 + EQUAL)
+        if tile in self._fronts:
+            reached = self._fronts[tile][0]
+            goal = least + max(FIRST_FRONT * least, WIDENING * (reached - least))
+        if goal > WIDEST_FRONT * least:
+            goal = np.inf
+        elif goal > cutoff / (1 + FIRST_FRONT):
+            goal = cutoff
+        aim = Aim(
+            weights=tile.weights,
+            weighted_cutoff=goal,
+            weighted_only=True,
+            weigh_memory=self._weighed(tile.memories),
+        )
+        front = pareto_set(*self._subject(tile), aim, pause=self.pause)
+        # Sums in another order may put the best itself a hair beyond the goal.
+        self._fronts[tile] = (goal, front or self._best[tile])
+
+    def shared(self, memories: Memories) -> set[int]:
+        """Shared on-chip memories in which a mapping decides how much it holds."""
+        hardware = self.tables.problem.hardware
+        chosen = set()
+        for op, memory in zip((Operand.W, Operand.I, Operand.O), memories, strict=True):
+            chain = hardware.chains[op]
+            for m in chain[: chain.index(memory)]:
+                if hardware.memories[m].instances == 1:
+                    chosen.add(m)
+        return chosen
+
+    def _search(self, tile: MappedTile, bound: float) -> None:
+        """One step of the search for a tile's best mapping."""
+        costs = self._costs.setdefault((*tile.key.like, tile.weights), {})
+        known = max(bound, costs.get(tile.memories, 0.0))
+        search = self._searches.get(tile)
+        if search is None:
+            search = BestSearch(*self._subject(tile), tile.weights, known)
+            self._searches[tile] = search
+        search.step(self.pause)
+        costs[tile.memories] = max(known, search.bound)
+        if search.done:
+            del self._searches[tile]
+            self._best[tile] = () if search.point is None else (search.point,)
+            costs[tile.memories] = (
+                np.inf if search.point is None else weigh_point(tile.weights, search.point)
+            )
+
+    def _plain(self, tile: MappedTile) -> MappedTile:
+        """The tile under which all that are like it are remembered."""
+        return MappedTile(tile.key.plain, tile.memories, tile.weights)
+
+    def _turned(
+        self, tile: MappedTile, points: tuple[MappingPoint, ...] | None
+    ) -> tuple[MappingPoint, ...] | None:
+        if points is None or not tile.key.turned:
+            return points
+        return tuple(turn(point) for point in points)
+
+    def _subject(self, tile: MappedTile) -> tuple[LayerModel, np.ndarray, tuple[int, int, int]]:
+        chains = self.tables.problem.hardware.chains
+        w, i, o = (
+            chains[op].index(m) + 1
+            for op, m in zip((Operand.W, Operand.I, Operand.O), tile.memories, strict=True)
+        )
+        layer, width, height = tile.key.like
+        return self.tables.models[layer], self.tables.tile_sizes(layer, width, height), (w, i, o)
+
+    def _weighed(self, memories: Memories) -> np.ndarray:
+        """[memory]: whether holding less there makes a mapping worth keeping."""
+        shared = self.shared(memories) - {self.tables.domains.dram}
+        return np.array([m in shared for m in range(len(self.tables.domains.sizes_bits))])
