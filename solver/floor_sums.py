@@ -86,7 +86,12 @@ class LayerSums:
     """Sums of one layer's floors over the tiles of stacks, and what they are made of."""
 
     def __init__(
-        self, tables: StackTables, layer: int, widths: np.ndarray, heights: np.ndarray
+        self,
+        tables: StackTables,
+        layer: int,
+        widths: np.ndarray,
+        heights: np.ndarray,
+        floors: _SharedFloors,
     ) -> None:
         self.tables, self.layer = tables, layer
         self.weights = self._weight_ways()
@@ -98,7 +103,7 @@ class LayerSums:
             # The reference rounds fractions of elements: a tied axis can lose half of what
             # it moves, a rounded amount a third.
             self.read_pj, self.write_pj = self.read_pj / 4, self.write_pj * 2 / 3
-        self.grid = self._grid(widths, heights)
+        self.grid = self._grid(widths, heights, floors)
 
     def _weight_ways(self) -> tuple[int, ...]:
         """The ways weights may take: staying (also where none are), streamed."""
@@ -131,14 +136,12 @@ class LayerSums:
         usable[0, top] = way == STREAMED
         return usable
 
-    def _grid(self, widths: np.ndarray, heights: np.ndarray) -> FloorGrid:
+    def _grid(self, widths: np.ndarray, heights: np.ndarray, floors: _SharedFloors) -> FloorGrid:
         tables = self.tables
         layer = tables.problem.workload.layers[self.layer]
-        whole = tables.tile_sizes(self.layer, 1, 1)
-        model = tables.models[self.layer]
         costs = np.full((2, 4, len(widths), len(heights), 2), np.inf)
         for way in self.weights:
-            costs[way] = floor_costs(model, whole, widths, heights, self._usable(way))
+            costs[way] = floors.costs(self.layer, widths, heights, self._usable(way))
         out_bits = layer.channels * layer.precision.output_bits
         to_dram = np.outer(widths, heights) * out_bits * self.write_pj
         costs[:, [TO_TOP, FROM_AND_TO_TOP], ..., ENERGY] += to_dram
@@ -238,11 +241,46 @@ class LayerSums:
         return totals[0], totals[1]
 
 
+class _SharedFloors:
+    """Floors by size of layers that are alike, computed once where their sizes overlap."""
+
+    def __init__(self, tables: StackTables, sizes: Mapping[int, tuple[set[int], set[int]]]) -> None:
+        self._tables = tables
+        self._known: dict[tuple[int, bytes], np.ndarray] = {}
+        self._axes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        members: dict[int, list[int]] = {}
+        for layer in sizes:
+            members.setdefault(tables.alike(layer), []).append(layer)
+        for like, layers in members.items():
+            widths = set().union(*(sizes[i][0] for i in layers))
+            heights = set().union(*(sizes[i][1] for i in layers))
+            apart = sum(len(sizes[i][0]) * len(sizes[i][1]) for i in layers)
+            if len(widths) * len(heights) <= apart:
+                self._axes[like] = np.array(sorted(widths)), np.array(sorted(heights))
+
+    def costs(
+        self, layer: int, widths: np.ndarray, heights: np.ndarray, usable: np.ndarray
+    ) -> np.ndarray:
+        """See `floor_costs`."""
+        tables, like = self._tables, self._tables.alike(layer)
+        whole = tables.tile_sizes(layer, 1, 1)
+        if like not in self._axes:
+            return floor_costs(tables.models[layer], whole, widths, heights, usable)
+        axes = self._axes[like]
+        key = (like, usable.tobytes())
+        if key not in self._known:
+            self._known[key] = floor_costs(tables.models[layer], whole, *axes, usable)
+        i, j = np.searchsorted(axes[0], widths), np.searchsorted(axes[1], heights)
+        found: np.ndarray = self._known[key][:, i[:, None], j[None, :]]
+        return found
+
+
 def layer_sums(
     tables: StackTables, sizes: Mapping[int, tuple[set[int], set[int]]]
 ) -> dict[int, LayerSums]:
     """`LayerSums` of every layer in `sizes`: the widths and heights that occur."""
+    floors = _SharedFloors(tables, sizes)
     return {
-        layer: LayerSums(tables, layer, np.array(sorted(widths)), np.array(sorted(heights)))
+        layer: LayerSums(tables, layer, np.array(sorted(widths)), np.array(sorted(heights)), floors)
         for layer, (widths, heights) in sizes.items()
     }

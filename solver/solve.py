@@ -26,6 +26,7 @@ from solver.screen import Screen
 from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
 from solver.stack_tables import StackTables
 from solver.weighted import (
+    STUBBORN_RISES,
     SearchLimits,
     StoppedError,
     WeightedOptimum,
@@ -259,13 +260,17 @@ class _Search:
             for place in self._fastest_whole(pool):
                 self._try(pool.focus([place]), weights)
             return
+        self._take_any(solver.dive(self._tangent(energy, latency), STUBBORN_RISES))
         self._dive(solver, self._tangent(energy, latency))
         if self.objective is Objective.EDP and self.point is not None:
             self._dive(solver, self._tangent(*self.point))
 
     def _dive(self, solver: WeightedSolver, weights: tuple[float, float]) -> None:
         """Take the schedule of a dive, if it is any good."""
-        found = solver.dive(weights)
+        self._take_any(solver.dive(weights))
+
+    def _take_any(self, found: WeightedOptimum | None) -> None:
+        """Keep the schedule of a dive, if it found one."""
         if found is not None:
             self._take(found)
 

@@ -130,6 +130,10 @@ class StackTables:
         sizes[5], sizes[4] = width, height
         return sizes
 
+    def alike(self, layer: int) -> int:
+        """The first layer whose tiles cost what those of `layer` do."""
+        return self._classes[layer]
+
     def tile_key(self, layer: int, width: int, height: int) -> TileKey:
         """What stands for a tile of layer number `layer` wherever only its cost matters."""
         turned = self._symmetric[layer] and width > height

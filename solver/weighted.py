@@ -23,12 +23,15 @@ from solver.stack_tables import StackOption
 FIRST_SLACK, SLACK_GROWTH, WIDEST_SLACK = 2e-4, 4.0, 4.0
 """Relative width of CP-SAT's first look into an option above its bound, and its growth; a
 look wider than the last takes everything in."""
+DIVING_SLACK = 0.02
+"""Least such width in a dive."""
 PROGRESS = 1e-7
 """Least relative rise of a bound before another option gets its turn."""
 BOUNDED, SHARPENED, SOLVED = 1, 2, 3
 """How closely an option was looked at for a weight pair: its commonest tile; mappings; all."""
-FIRST_RISE = (1.3, 1.02, 1.005, 1.0)
-"""By stage: first guess how much dearer an option is than its bound; only speed depends on it."""
+FIRST_RISES, STUBBORN_RISES = (1.3, 1.04, 1.02, 1.0), (4.0, 2.0, 1.02, 1.0)
+"""By stage: first guess how much dearer an option is than its bound, and one that makes a dive
+stay with the options it took first. Only speed depends on them."""
 
 
 class StoppedError(Exception):
@@ -266,19 +269,21 @@ class WeightedSolver:
                 survivors=len(options.states),
             )
 
-    def dive(self, weights: tuple[float, float]) -> WeightedOptimum | None:
+    def dive(
+        self, weights: tuple[float, float], rises: tuple[float, ...] = FIRST_RISES
+    ) -> WeightedOptimum | None:
         """A good schedule, soon: like `minimise`, but with guesses in place of bounds.
 
-        What is not solved yet counts as much dearer than its bound as others at its stage
-        turned out to be, so the path settles quickly. Proves nothing. None if the pool
-        holds no schedule.
+        What is not solved yet counts as dearer than its bound, at first by `rises` (by
+        stage) and then by what others at its stage turned out to cost, so the path settles
+        quickly. Proves nothing. None if the pool holds no schedule.
         """
         options = self.options
         bounds = options.bounds(weights)
         stages = np.zeros(len(bounds), dtype=np.int64)
         for i, state in options.states.items():
             stages[i] = SOLVED if weights in state.solved else state.stage.get(weights, 0)
-        rise = np.array(FIRST_RISE)
+        rise = np.array(rises)
         while True:
             self.limits.left()
             guess = bounds * rise[stages]
@@ -298,6 +303,7 @@ class WeightedSolver:
             for arc, i in open_places:
                 state = options.state(arc, i)
                 stage, known = int(stages[i]), float(bounds[i])
+                state.slack = max(state.slack, DIVING_SLACK)
                 self._tighten(state, weights, np.inf, np.inf)
                 bounds[i] = state.bound(weights)
                 stages[i] = state.stage.get(weights, 0)
@@ -406,6 +412,8 @@ class WeightedSolver:
             return
         # Choices were kept for costs up to `limit`: beyond it others may exist.
         state.planes.append((*weights, min(bound, limit)))
+        if bound >= limit:
+            state.slack *= SLACK_GROWTH
         (plan,) = plans
         unsearched = [layer for layer in plan.layers.values() if layer.point is None]
         for layer in unsearched:
