@@ -8,13 +8,14 @@ allocations, with no limit on the number of loop factors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cost.boundary_tables import SIZE
 from cost.chain_search import search
 from cost.chain_state import FOUND, MAX_TRAIL, NODES, OVERFLOWED, SearchState, SearchTables
+from cost.joint_room import joint_room
 from cost.layer_model import MAX_LEVELS, LayerModel
 from cost.mapping_tables import (
     MappingTables,
@@ -79,17 +80,33 @@ class _Prepared:
     """Tables of a layer-tile under one placement, with the mix of views for its weights."""
 
     tables: MappingTables
+    reserved_bits: np.ndarray
+    fits: bool
     possible: np.ndarray
     costs: np.ndarray
     constants: np.ndarray
     bound: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SearchInput:
+    """Tables of a search and the bits that any mapping takes of each memory."""
+
+    tables: SearchTables
+    reserved_bits: np.ndarray
+    fits: bool
+
+
 def _prepare(
-    model: LayerModel, sizes: np.ndarray, levels: np.ndarray, weights: tuple[float, float]
+    model: LayerModel,
+    sizes: np.ndarray,
+    levels: np.ndarray,
+    weights: tuple[float, float],
+    budget: np.ndarray,
 ) -> _Prepared:
     arrays = model.arrays
-    t = mapping_tables(arrays, sizes, levels)
+    room = joint_room(model, mapping_tables(arrays, sizes, levels), levels, budget)
+    t = room.tables
     possible = t.pj < np.inf
     costs, constants = latency_views(arrays, t, levels, True)
     # Without weights the mix that bounds the latency alone is as good as any.
@@ -102,10 +119,12 @@ def _prepare(
     constants = np.append(constants, shares @ constants)
     return _Prepared(
         tables=t,
+        reserved_bits=room.reserved_bits,
+        fits=room.fits,
         possible=possible,
         costs=costs,
         constants=constants,
-        bound=float(bound) + energy_weight * t.fixed_pj,
+        bound=float(bound) + energy_weight * t.fixed_pj if room.fits else np.inf,
     )
 
 
@@ -118,7 +137,8 @@ def mixed_bound(
     """Lower bound of the weighted cost of every mapping; infinite if nothing fits."""
     if weights[1] <= 0:
         return 0.0
-    return _prepare(model, sizes, np.array(levels, dtype=np.int64), weights).bound
+    budget = model.memory[:, SIZE]
+    return _prepare(model, sizes, np.array(levels, dtype=np.int64), weights, budget).bound
 
 
 def _tables(
@@ -127,9 +147,9 @@ def _tables(
     levels: np.ndarray,
     aim: Aim,
     budget: np.ndarray,
-) -> SearchTables:
+) -> _SearchInput:
     """Tables, costs to go and limits of one search."""
-    ready = _prepare(model, sizes, levels, aim.weights)
+    ready = _prepare(model, sizes, levels, aim.weights, budget)
     t = ready.tables
 
     def to_go(table: np.ndarray) -> np.ndarray:
@@ -146,7 +166,7 @@ def _tables(
         weighted = np.zeros_like(views)
     n_memories = model.memory.shape[0]
     weigh = np.zeros(n_memories, dtype=np.bool_) if aim.weigh_memory is None else aim.weigh_memory
-    return SearchTables(
+    tables = SearchTables(
         layer=model.arrays,
         tables=t,
         sizes=sizes,
@@ -165,6 +185,7 @@ def _tables(
         latency_cutoff=float(aim.latency_cutoff_cycles),
         weighted_only=bool(aim.weighted_only),
     )
+    return _SearchInput(tables=tables, reserved_bits=ready.reserved_bits, fits=ready.fits)
 
 
 def _state(usage: np.ndarray, n_views: int, capacity: int) -> SearchState:
@@ -220,19 +241,17 @@ def pareto_set(
 
 def _search(
     model: LayerModel,
-    tables: SearchTables,
+    ready: _SearchInput,
     levels: tuple[int, int, int],
     pause: Callable[[], object] | None,
     capacity: int,
 ) -> tuple[tuple[MappingPoint, ...], int]:
     """`pareto_set` over tables at hand, and the number of nodes looked at."""
-    usage = np.zeros(model.memory.shape[0])
-    for o in range(3):
-        usage[model.mem_index[o, levels[o] - 1]] += tables.tables.tensor_bits[o]
-    if (usage > tables.budget).any():
+    if not ready.fits:
         return (), 0
+    tables = ready.tables
     while True:
-        state = _state(usage.copy(), len(tables.view_constants), capacity)
+        state = _state(ready.reserved_bits.copy(), len(tables.view_constants), capacity)
         while not search(tables, state, NODES_A_TURN):
             if pause is not None:
                 pause()
@@ -316,12 +335,10 @@ class BestSearch:
         self._model, self._levels = model, levels
         aim = Aim(weights=weights, weighted_only=True)
         counts = np.array(levels, dtype=np.int64)
-        tables = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
-        last = len(tables.tables.products) - 1
-        root = tables.weighted_to_go[tuple(counts - 1)][last] + weights[1] * tables.view_constants
-        self._least = max(bound, float(root.max()) + weights[0] * tables.tables.fixed_pj)
-        self._tables: SearchTables | None = tables
+        ready = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
+        self._ready: _SearchInput | None = ready
         self._turn = 0
+        self._least = max(bound, _root_bound(ready.tables, counts)) if ready.fits else np.inf
         self.bound = self._least
         self.done = not np.isfinite(self._least)
         self.point: MappingPoint | None = None
@@ -329,10 +346,11 @@ class BestSearch:
     def step(self, pause: Callable[[], object] | None = None) -> None:
         """Look further until it took some effort; afterwards `done`, or a higher bound."""
         effort = 0
-        while not self.done and self._tables is not None and effort < NODES_A_STEP:
+        while not self.done and self._ready is not None and effort < NODES_A_STEP:
             cutoff = self._least * (1 + WIDENING[self._turn])
-            tables = self._tables._replace(weighted_cutoff=cutoff)
-            points, nodes = _search(self._model, tables, self._levels, pause, 256)
+            tables = self._ready.tables._replace(weighted_cutoff=cutoff)
+            ready = replace(self._ready, tables=tables)
+            points, nodes = _search(self._model, ready, self._levels, pause, 256)
             effort += nodes
             self._turn += 1
             if points:
@@ -340,7 +358,15 @@ class BestSearch:
             self.done = bool(points) or self._turn == len(WIDENING)
             self.bound = max(self.bound, cutoff)
         if self.done:
-            self._tables = None
+            self._ready = None
+
+
+def _root_bound(tables: SearchTables, levels: np.ndarray) -> float:
+    """Weighted bound of every mapping."""
+    last = len(tables.tables.products) - 1
+    root = tables.weighted_to_go[tuple(levels - 1)][last]
+    most = float((root + tables.latency_weight * tables.view_constants).max())
+    return most + tables.energy_weight * float(tables.tables.fixed_pj)
 
 
 def best_mapping(
