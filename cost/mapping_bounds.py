@@ -46,20 +46,23 @@ def _placement_bounds(a, sizes):
                 if fits and energy[i, j, k, last] < np.inf:
                     out[i, j, k, 0] = t.fixed_pj + energy[i, j, k, last]
                     linked = (i > 0 and a.precision[0, 0] > 0) or (j > 0 and a.precision[1, 0] > 0)
-                    out[i, j, k, 1] = t.cycles + (1.0 if linked else 0.0)
+                    out[i, j, k, 1] = t.cycles + (1.0 if linked else 0.0) + _least_drain(a, t, k)
     costs, constants = latency_views(a, t, levels, False)
-    for v in range(constants.shape[0]):
-        # That any input loads at all is known per placement only.
-        constants[v] = t.cycles + t.constants[v // 2]
-        table = completion_table(costs[v], possible, levels - 1, t.axes, t.strides)
-        for i in range(levels[0]):
-            for j in range(levels[1]):
-                for k in range(levels[2]):
-                    if out[i, j, k, 1] < np.inf:
-                        latency = constants[v] + table[i, j, k, last]
-                        out[i, j, k, 1] = max(out[i, j, k, 1], latency)
+    bounds = levels - 1
     for k in range(levels[2]):
-        out[:, :, k, 1] += _least_drain(a, t, k)
+        bounds[2] = k
+        for v in range(constants.shape[0]):
+            view = costs[v].copy()
+            if a.drain and k > 0:
+                # The last outputs leave through the topmost boundary.
+                view[OUT, k - 1] += t.first[OUT, k - 1]
+            table = completion_table(view, possible, bounds, t.axes, t.strides)
+            # That any input loads at all is known per placement only.
+            constant = t.cycles + t.constants[v // 2]
+            for i in range(levels[0]):
+                for j in range(levels[1]):
+                    if out[i, j, k, 1] < np.inf:
+                        out[i, j, k, 1] = max(out[i, j, k, 1], constant + table[i, j, k, last])
     return out
 
 
@@ -70,6 +73,25 @@ def lower_bounds(model: LayerModel, sizes: np.ndarray) -> np.ndarray:
     tensor alone does not fit its top level.
     """
     return np.asarray(_placement_bounds(model.arrays, sizes))
+
+
+@njit(cache=True, parallel=True)
+def _many_placement_bounds(a, sizes, widths, heights):
+    shape = (widths.shape[0], a.n_levels[0], a.n_levels[1], a.n_levels[2], 2)
+    out = np.empty(shape)
+    for n in prange(widths.shape[0]):
+        tile = sizes.copy()
+        tile[OX] = widths[n]
+        tile[OY] = heights[n]
+        out[n] = _placement_bounds(a, tile)
+    return out
+
+
+def many_lower_bounds(
+    model: LayerModel, sizes: np.ndarray, widths: np.ndarray, heights: np.ndarray
+) -> np.ndarray:
+    """`lower_bounds` of many tiles of one layer at once, [tile, w, i, o, 2]."""
+    return np.asarray(_many_placement_bounds(model.arrays, sizes, widths, heights))
 
 
 @njit(cache=True, parallel=True)
@@ -95,13 +117,14 @@ def _least_bounds(a, sizes, widths, heights, usable, from_top, to_top):
         i, j, k = levels[0] - 1, levels[1] - 1, levels[2] - 1
         energy = completion_table(t.pj, possible, levels - 1, t.axes, t.strides)
         out[n, 0] = t.fixed_pj + energy[i, j, k, last]
-        costs, constants = latency_views(a, t, levels, False)
+        # With the outputs in the highest level it is known where they leave.
+        costs, constants = latency_views(a, t, levels, to_top)
         latency = 0.0
         for v in range(constants.shape[0]):
             table = completion_table(costs[v], possible, levels - 1, t.axes, t.strides)
             latency = max(latency, constants[v] + table[i, j, k, last])
         # Other rest places may drain faster, but never in less than a cycle a link.
-        out[n, 1] = latency + (float(k) if a.drain else 0.0)
+        out[n, 1] = latency + (float(k) if a.drain and not to_top else 0.0)
     return out
 
 

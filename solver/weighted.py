@@ -27,9 +27,10 @@ DIVING_SLACK = 0.02
 """Least such width in a dive."""
 PROGRESS = 1e-7
 """Least relative rise of a bound before another option gets its turn."""
-BOUNDED, SHARPENED, SOLVED = 1, 2, 3
-"""How closely an option was looked at for a weight pair: its commonest tile; mappings; all."""
-FIRST_RISES, STUBBORN_RISES = (1.3, 1.04, 1.02, 1.0), (4.0, 2.0, 1.02, 1.0)
+BOUNDED, PLACED, SHARPENED, SOLVED = 1, 2, 3, 4
+"""How closely an option was looked at for a weight pair: its commonest tile; placements of all
+tiles; mappings; everything."""
+FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
 """By stage: first guess how much dearer an option is than its bound, and one that makes a dive
 stay with the options it took first. Only speed depends on them."""
 
@@ -213,7 +214,7 @@ class WeightedSolver:
         self.builder = builder
         self.limits = limits
         self.options = _OpenOptions(pool)
-        self.steps = {"bounded": 0, "sharpened": 0, "CP-SAT": 0}
+        self.steps = {"bounded": 0, "placed": 0, "sharpened": 0, "CP-SAT": 0}
 
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
         """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
@@ -369,7 +370,7 @@ class WeightedSolver:
 
         Above `rival` another option of the same arc is more promising.
 
-        First its commonest kind of tile, then all of it with its likeliest mappings, then
+        First its commonest kind of tile, then all of it, then its likeliest mappings, then
         CP-SAT over its placements, unsearched mappings at their bounds: infeasible within
         the slack, or a better bound and mappings to search, or solved.
         """
@@ -381,6 +382,13 @@ class WeightedSolver:
             state.planes.append(
                 (*weights, float(self.builder.tables.main_bound(state.option, pair)[0]))
             )
+            return
+        if stage < PLACED:
+            self.steps["placed"] += 1
+            state.stage[weights] = PLACED
+            pair = np.array([weights])
+            bound = float(self.builder.tables.option_bounds(state.option, pair)[0])
+            state.planes.append((*weights, bound))
             return
         if stage < SHARPENED:
             self.steps["sharpened"] += 1
