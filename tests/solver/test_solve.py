@@ -165,7 +165,7 @@ def test_a_first_schedule_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> 
     """The first schedule decides how fast the search is, never what it finds."""
     problem = load_problem(PROBLEM)
     usual = solve(problem, tiles=parse_tiles(TILES))
-    monkeypatch.setattr("solver.weighted.WeightedSolver.dive", lambda self, weights: None)
+    monkeypatch.setattr("solver.weighted.WeightedSolver.dive", lambda *_: None)
     without = solve(problem, tiles=parse_tiles(TILES))
     assert without.status is Status.OPTIMAL
     assert without.value == pytest.approx(usual.value, rel=1e-9)
