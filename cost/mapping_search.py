@@ -26,7 +26,7 @@ from cost.mapping_tables import (
 from cost.view_mix import best_mix
 from problems.workload import LOOP_DIMS
 
-NODES_A_TURN = 200_000
+NODES_A_TURN = 10_000
 """Nodes between two looks at the clock."""
 NODES_A_STEP = 2_000
 """Nodes after which a search for a best mapping waits to be asked again."""
@@ -236,33 +236,50 @@ def pareto_set(
     if aim.budget_bits is not None:
         budget = aim.budget_bits.astype(np.float64)
     tables = _tables(model, sizes, np.array(levels, dtype=np.int64), aim, budget)
-    return _search(model, tables, levels, pause, capacity)[0]
+    if not tables.fits:
+        return ()
+    walk = _Walk(model, tables, levels, capacity)
+    while not walk.turn():
+        if pause is not None:
+            pause()
+    return walk.points()
 
 
-def _search(
-    model: LayerModel,
-    ready: _SearchInput,
-    levels: tuple[int, int, int],
-    pause: Callable[[], object] | None,
-    capacity: int,
-) -> tuple[tuple[MappingPoint, ...], int]:
-    """`pareto_set` over tables at hand, and the number of nodes looked at."""
-    if not ready.fits:
-        return (), 0
-    tables = ready.tables
-    while True:
-        state = _state(ready.reserved_bits.copy(), len(tables.view_constants), capacity)
-        while not search(tables, state, NODES_A_TURN):
-            if pause is not None:
-                pause()
-        if not state.counters[OVERFLOWED]:
-            break
-        if capacity > 1 << 16:
-            raise SearchOverflow(f"layer {model.layer.name}: more than {capacity} mappings")
-        capacity *= 16
-    points = [_point(model, tables, state, i, levels) for i in range(int(state.counters[FOUND]))]
-    ordered = tuple(sorted(points, key=lambda p: (p.energy_pj, p.latency_cycles)))
-    return ordered, int(state.counters[NODES])
+class _Walk:
+    """One search over tables at hand, in turns of `NODES_A_TURN` nodes."""
+
+    def __init__(
+        self, model: LayerModel, ready: _SearchInput, levels: tuple[int, int, int], capacity: int
+    ) -> None:
+        self._model, self._ready, self._levels = model, ready, levels
+        self._capacity = capacity
+        self._state = self._fresh()
+        self.nodes = 0
+
+    def _fresh(self) -> SearchState:
+        views = len(self._ready.tables.view_constants)
+        return _state(self._ready.reserved_bits.copy(), views, self._capacity)
+
+    def turn(self) -> bool:
+        """Look further; True at the end. Starts anew with more room where that ran out."""
+        before = int(self._state.counters[NODES])
+        done = search(self._ready.tables, self._state, NODES_A_TURN)
+        self.nodes += int(self._state.counters[NODES]) - before
+        if done and self._state.counters[OVERFLOWED]:
+            if self._capacity > 1 << 16:
+                name = self._model.layer.name
+                raise SearchOverflow(f"layer {name}: more than {self._capacity} mappings")
+            self._capacity *= 16
+            self._state = self._fresh()
+            return False
+        return bool(done)
+
+    def points(self) -> tuple[MappingPoint, ...]:
+        """All mappings found, cheapest first."""
+        found = range(int(self._state.counters[FOUND]))
+        tables = self._ready.tables
+        points = [_point(self._model, tables, self._state, i, self._levels) for i in found]
+        return tuple(sorted(points, key=lambda p: (p.energy_pj, p.latency_cycles)))
 
 
 def _factors(axes: np.ndarray, high: np.ndarray, low: np.ndarray) -> list[tuple[int, int]]:
@@ -337,21 +354,32 @@ class BestSearch:
         counts = np.array(levels, dtype=np.int64)
         ready = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
         self._ready: _SearchInput | None = ready
+        self._walk: _Walk | None = None
         self._turn = 0
         self._least = max(bound, _root_bound(ready.tables, counts)) if ready.fits else np.inf
         self.bound = self._least
         self.done = not np.isfinite(self._least)
         self.point: MappingPoint | None = None
 
-    def step(self, pause: Callable[[], object] | None = None) -> None:
-        """Look further until it took some effort; afterwards `done`, or a higher bound."""
+    def step(self) -> int:
+        """Look further until it took some effort; returns the nodes looked at.
+
+        Afterwards `done`, or `bound` may be higher.
+        """
         effort = 0
         while not self.done and self._ready is not None and effort < NODES_A_STEP:
             cutoff = self._least * (1 + WIDENING[self._turn])
-            tables = self._ready.tables._replace(weighted_cutoff=cutoff)
-            ready = replace(self._ready, tables=tables)
-            points, nodes = _search(self._model, ready, self._levels, pause, 256)
-            effort += nodes
+            if self._walk is None:
+                tables = self._ready.tables._replace(weighted_cutoff=cutoff)
+                ready = replace(self._ready, tables=tables)
+                self._walk = _Walk(self._model, ready, self._levels, 256)
+            before = self._walk.nodes
+            ended = self._walk.turn()
+            effort += self._walk.nodes - before
+            if not ended:
+                continue
+            points = self._walk.points()
+            self._walk = None
             self._turn += 1
             if points:
                 self.point = points[0]
@@ -359,6 +387,7 @@ class BestSearch:
             self.bound = max(self.bound, cutoff)
         if self.done:
             self._ready = None
+        return effort
 
 
 def _root_bound(tables: SearchTables, levels: np.ndarray) -> float:
@@ -383,5 +412,7 @@ def best_mapping(
     """
     search_ = BestSearch(model, sizes, levels, weights, bound)
     while not search_.done:
-        search_.step(pause)
+        search_.step()
+        if pause is not None:
+            pause()
     return search_.point

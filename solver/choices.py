@@ -145,18 +145,26 @@ class ChoiceBuilder:
             kind.outputs.index(memories[2]),
         )
 
-    def sharpen(self, option: StackOption, weights: tuple[float, float], enough: float) -> float:
+    def sharpen(
+        self,
+        option: StackOption,
+        weights: tuple[float, float],
+        enough: float,
+        patience: float = np.inf,
+    ) -> float:
         """Weighted lower bound of `option`, its likeliest mappings searched until it stands.
 
         The cheapest path of every kind of tile is taken, its mappings are searched, and so
-        on until a path of known mappings is the cheapest, or the bound reaches `enough`.
+        on until a path of known mappings is the cheapest, or the bound reaches `enough`, or
+        `patience` nodes have been looked at.
         """
         tiling, kinds = self._kinds(option)
+        most = self.mappings.effort + patience
         while True:
             if self.pause is not None:
                 self.pause()
             floor, picks = self._floor(option, weights)
-            if floor >= enough or not np.isfinite(floor):
+            if floor >= enough or not np.isfinite(floor) or self.mappings.effort > most:
                 return floor
             fresh = False
             for kind, pick in zip(kinds, picks, strict=True):
@@ -318,8 +326,12 @@ class ChoiceBuilder:
         choices: OptionChoices,
         weights: tuple[float, float],
         cutoff: float,
+        patience: float = np.inf,
     ) -> None:
-        """Search the mappings of a choice that has none yet; later builds will know them."""
+        """Search the mappings of a choice that has none yet; later builds will know them.
+
+        After `patience` nodes the best one is left half searched.
+        """
         index = choices.option.first + choice.layer
         size = choices.tables[choice.kind].kind.sizes[choice.layer]
         memories = (choice.weight, choice.operand, choice.output)
@@ -329,7 +341,7 @@ class ChoiceBuilder:
         self._fresh.add(tile)
         if self.mappings.best(tile) is None:
             bound = weights[0] * choice.energy_pj + weights[1] * choice.latency_cycles
-            self.mappings.find_best(tile, bound)
+            self.mappings.find_best(tile, bound, patience)
         else:
             self.mappings.widen(tile, cutoff * (1 + MARGIN))
 

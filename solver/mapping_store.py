@@ -43,6 +43,8 @@ class MappingStore:
     def __init__(self, tables: StackTables, pause: Callable[[], object] | None = None) -> None:
         self.tables = tables
         self.pause = pause
+        self.effort = 0
+        """Nodes looked at in searches for best mappings so far."""
         self._costs: dict[tuple[object, ...], dict[Memories, float]] = {}
         self._searches: dict[MappedTile, BestSearch] = {}
         self._best: dict[MappedTile, tuple[MappingPoint, ...]] = {}
@@ -76,10 +78,11 @@ class MappingStore:
             self._search(tile, bound)
         return True
 
-    def find_best(self, tile: MappedTile, bound: float) -> None:
-        """Search the best mapping of a tile to the end."""
+    def find_best(self, tile: MappedTile, bound: float, patience: float = np.inf) -> None:
+        """Search the best mapping of a tile to the end, or for `patience` nodes."""
         tile = self._plain(tile)
-        while tile not in self._best:
+        most = self.effort + patience
+        while tile not in self._best and self.effort <= most:
             self._search(tile, bound)
 
     def widen(self, tile: MappedTile, cutoff: float) -> None:
@@ -126,7 +129,9 @@ class MappingStore:
         if search is None:
             search = BestSearch(*self._subject(tile), tile.weights, known)
             self._searches[tile] = search
-        search.step(self.pause)
+        self.effort += search.step()
+        if self.pause is not None:
+            self.pause()
         costs[tile.memories] = max(known, search.bound)
         if search.done:
             del self._searches[tile]

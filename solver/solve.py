@@ -22,11 +22,11 @@ from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
+from solver.scout import Scout, floor_of, tangent
 from solver.screen import Screen
 from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
 from solver.stack_tables import StackTables
 from solver.weighted import (
-    STUBBORN_RISES,
     SearchLimits,
     StoppedError,
     WeightedOptimum,
@@ -37,13 +37,8 @@ from solver.write_out import write_out
 
 TOLERANCE = 1e-6
 """Relative gap at which an answer counts as optimal."""
-WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
-"""Options tried per octave of tile areas, and of all, for a first schedule of little latency;
-larger tiles take longer to try."""
 MANY = 1_000
 """Beyond so many options only those on cheapest paths are looked at one by one."""
-TIE_BREAK = 0.02
-"""Share of energy in the search for a first schedule of little latency."""
 
 
 def solve(
@@ -206,7 +201,7 @@ class _Search:
             self._raise_bound(pool.lower_bound(self.objective))
             if not np.isfinite(pool.lower_bound(self.objective)):
                 raise self._infeasible()
-            self._scout(pool)
+            Scout(pool, self.builder, self.limits, self.objective, self._consider).run()
             self._phase("first schedule")
             self._prune(pool)
             self._decide(pool)
@@ -224,7 +219,7 @@ class _Search:
         return self._result(status)
 
     def _prune(self, pool: Pool) -> None:
-        weights = None if self.point is None else self._tangent(*self.point)
+        weights = None if self.point is None else tangent(self.objective, *self.point)
         self.counts["after floors"] = pool.prune(self.objective, self.incumbent, weights)
         self._raise_bound(pool.lower_bound(self.objective))
         self._phase("bound layers")
@@ -244,85 +239,13 @@ class _Search:
         self._raise_bound(pool.lower_bound(self.objective))
         self._phase("bound placements")
 
-    def _scout(self, pool: Pool) -> None:
-        """Find a good first schedule among the most promising options."""
-        energy, latency = self._floor(pool)
-        if not np.isfinite(energy):
-            return
-        solver = WeightedSolver(pool, self.builder, self.limits, self._consider)
-        if self.objective is Objective.LATENCY:
-            # With energy free most mappings tie: some weight on it finds good ones soon.
-            for weights in (
-                (latency / energy, 1.0),
-                (TIE_BREAK * latency / energy, 1.0),
-            ):
-                self._dive(solver, weights)
-            for place in self._fastest_whole(pool):
-                self._try(pool.focus([place]), weights)
-            return
-        self._take_any(solver.dive(self._tangent(energy, latency), STUBBORN_RISES))
-        self._dive(solver, self._tangent(energy, latency))
-        if self.objective is Objective.EDP and self.point is not None:
-            self._dive(solver, self._tangent(*self.point))
-
-    def _dive(self, solver: WeightedSolver, weights: tuple[float, float]) -> None:
-        """Take the schedule of a dive, if it is any good."""
-        self._take_any(solver.dive(weights))
-
-    def _take_any(self, found: WeightedOptimum | None) -> None:
-        """Keep the schedule of a dive, if it found one."""
-        if found is not None:
-            self._take(found)
-
-    def _fastest_whole(self, pool: Pool) -> list[tuple[int, tuple[int, ...]]]:
-        """A few promising options that take all layers at once, for tiles of every size."""
-        ranked = []
-        for k, r in enumerate(pool.ranges):
-            spec = r.screened.range
-            if (spec.first, spec.last) != (0, pool.n_layers - 1):
-                continue
-            areas = np.outer(spec.widths, spec.heights)
-            octaves = np.broadcast_to(
-                np.log2(areas).astype(int)[None, :, :, None, None], r.alive.shape
-            )
-            for octave in range(LARGEST_OCTAVE + 1):
-                floors = np.where(r.alive & (octaves == octave), r.latency, np.inf).ravel()
-                for flat in np.argsort(floors, kind="stable")[:WHOLE_TRIES].tolist():
-                    if np.isfinite(floors[flat]):
-                        index = tuple(int(i) for i in np.unravel_index(flat, r.alive.shape))
-                        option = r.screened.option(index)
-                        bound = self.tables.main_bound(option, np.array([[0.0, 1.0]]))[0]
-                        ranked.append((float(bound), k, index))
-        return [(k, index) for _, k, index in sorted(ranked)[:WHOLE_TRIES]]
-
-    def _try(self, pool: Pool, weights: tuple[float, float]) -> None:
-        """Take the best schedule of a small pool for a weight pair, if it is any good."""
-        if np.isfinite(self._floor(pool)[0]):
-            scout = WeightedSolver(pool, self.builder, self.limits, self._consider)
-            self._take(scout.minimise(weights, np.inf))
-
-    def _floor(self, pool: Pool) -> tuple[float, float]:
-        end = (pool.n_layers, self.tables.domains.dram)
-        return (
-            float(pool.ways((1.0, 0.0))[0].get(end, np.inf)),
-            float(pool.ways((0.0, 1.0))[0].get(end, np.inf)),
-        )
-
-    def _tangent(self, energy: float, latency: float) -> tuple[float, float]:
-        """Weights along which the objective falls fastest at a point."""
-        if self.objective is Objective.ENERGY:
-            return (1.0, 0.0)
-        if self.objective is Objective.LATENCY:
-            return (0.0, 1.0)
-        return (latency / 1e6, energy / 1e6)
-
     def _decide(self, pool: Pool) -> None:
         """Close the gap by weighted solves over the options left."""
         solver = WeightedSolver(pool, self.builder, self.limits, self._consider, self._hear_bound)
         planes = self.planes
         if pool.alive() == 0:
             self._raise_bound(self.incumbent)
-        energy, latency = self._floor(pool)
+        energy, latency = floor_of(pool)
         if np.isfinite(energy):
             planes.add(1.0, 0.0, energy)
             planes.add(0.0, 1.0, latency)
@@ -332,7 +255,7 @@ class _Search:
             self._raise_bound(float(self.objective.of(*corner)))
             if self.bound >= self.incumbent * (1 - TOLERANCE / 10):
                 break
-            weights = self._tangent(*corner)
+            weights = tangent(self.objective, *corner)
             known = np.inf
             if self.point is not None:
                 known = weights[0] * self.point[0] + weights[1] * self.point[1]
@@ -389,12 +312,13 @@ class _Search:
         if optimum.plans:
             self._consider(optimum.plans)
 
-    def _consider(self, plans: tuple[OptionPlan, ...]) -> None:
-        """Keep a schedule if it beats the incumbent."""
+    def _consider(self, plans: tuple[OptionPlan, ...]) -> tuple[float, float]:
+        """Keep a schedule if it beats the incumbent; (pJ, cycles) of the better one."""
         point = plan_cost(self.builder, plans)
         if float(self.objective.of(*point)) < self.incumbent:
             self.point, self.plans = point, plans
             self._report("schedule")
+        return point if self.point is None else self.point
 
     def _hear_bound(self, so_far: WeightedOptimum) -> None:
         """Take the rising bound of a weighted solve under way."""

@@ -25,6 +25,8 @@ FIRST_SLACK, SLACK_GROWTH, WIDEST_SLACK = 2e-4, 4.0, 4.0
 look wider than the last takes everything in."""
 DIVING_SLACK = 0.02
 """Least such width in a dive."""
+DIVING_PATIENCE = 2e5
+"""Nodes of mapping searches after which a dive leaves an option."""
 PROGRESS = 1e-7
 """Least relative rise of a bound before another option gets its turn."""
 BOUNDED, PLACED, SHARPENED, SOLVED = 1, 2, 3, 4
@@ -179,6 +181,16 @@ class _OpenOptions:
             out[i] = state.bound(weights)
         return out
 
+    def alike(self, arc: int, index: int) -> np.ndarray:
+        """Numbers of the options on the same arc with tiles as wide, or as high."""
+        _, places = self._places[arc]
+        start = self.arcs[arc].start
+        mine = places[index - start]
+        found: np.ndarray = start + np.flatnonzero(
+            (places[:, 1] == mine[1]) | (places[:, 2] == mine[2])
+        )
+        return found
+
     def state(self, arc: int, index: int) -> _OptionState:
         """What is known about option `index`, which lies on arc number `arc`."""
         if index not in self.states:
@@ -205,7 +217,7 @@ class WeightedSolver:
         pool: Pool,
         builder: ChoiceBuilder,
         limits: SearchLimits,
-        found: Callable[[tuple[OptionPlan, ...]], None] | None = None,
+        found: Callable[[tuple[OptionPlan, ...]], object] | None = None,
         bound: Callable[[WeightedOptimum], None] | None = None,
     ) -> None:
         self.found = found
@@ -285,9 +297,10 @@ class WeightedSolver:
         for i, state in options.states.items():
             stages[i] = SOLVED if weights in state.solved else state.stage.get(weights, 0)
         rise = np.array(rises)
+        wary = np.ones(len(bounds))
         while True:
             self.limits.left()
-            guess = bounds * rise[stages]
+            guess = bounds * rise[stages] * wary
             least = [float(guess[arc.start : arc.end].min()) for arc in options.arcs]
             ahead = self._ways(least)
             end = (self.pool.n_layers, self.pool.tables.domains.dram)
@@ -305,9 +318,15 @@ class WeightedSolver:
                 state = options.state(arc, i)
                 stage, known = int(stages[i]), float(bounds[i])
                 state.slack = max(state.slack, DIVING_SLACK)
-                self._tighten(state, weights, np.inf, np.inf)
+                effort = self.builder.mappings.effort
+                self._tighten(state, weights, np.inf, np.inf, DIVING_PATIENCE)
                 bounds[i] = state.bound(weights)
                 stages[i] = state.stage.get(weights, 0)
+                spent = self.builder.mappings.effort - effort
+                if weights not in state.solved and spent > DIVING_PATIENCE:
+                    # Its mappings are hard to find, and so may be those of tiles like it.
+                    wary[options.alike(arc, i)] *= 1.3
+                    bounds[i] = np.inf
                 if weights in state.solved:
                     stages[i] = SOLVED
                 if np.isfinite(bounds[i]) and stages[i] != stage:
@@ -364,11 +383,17 @@ class WeightedSolver:
         return path
 
     def _tighten(
-        self, state: _OptionState, weights: tuple[float, float], most: float, rival: float
+        self,
+        state: _OptionState,
+        weights: tuple[float, float],
+        most: float,
+        rival: float,
+        patience: float = np.inf,
     ) -> None:
         """Look at an option one stage closer; costs above `most` are of no interest.
 
-        Above `rival` another option of the same arc is more promising.
+        Above `rival` another option of the same arc is more promising. Mappings that take
+        more than `patience` nodes to find leave it at its stage.
 
         First its commonest kind of tile, then all of it, then its likeliest mappings, then
         CP-SAT over its placements, unsearched mappings at their bounds: infeasible within
@@ -394,14 +419,21 @@ class WeightedSolver:
             self.steps["sharpened"] += 1
             known = state.bound(weights)
             enough = max(min(most, rival), known * (1 + PROGRESS))
-            floor = self.builder.sharpen(state.option, weights, enough)
+            before = self.builder.mappings.effort
+            floor = self.builder.sharpen(state.option, weights, enough, patience)
             state.planes.append((*weights, floor))
-            if floor < enough:
+            if floor < enough and self.builder.mappings.effort - before <= patience:
                 state.stage[weights] = SHARPENED
             return
-        self._decide(state, weights, most)
+        self._decide(state, weights, most, patience)
 
-    def _decide(self, state: _OptionState, weights: tuple[float, float], most: float) -> None:
+    def _decide(
+        self,
+        state: _OptionState,
+        weights: tuple[float, float],
+        most: float,
+        patience: float,
+    ) -> None:
         """One CP-SAT step."""
         self.steps["CP-SAT"] += 1
         floor = self.builder.floor(state.option, weights)
@@ -430,7 +462,7 @@ class WeightedSolver:
             cost = weights[0] * layer.energy_pj + weights[1] * layer.latency_cycles
             # Wider than what a rebuild may ask for, or it would not count as searched.
             reach = (choices.slack + 4 * MARGIN * floor) / count
-            self.builder.search(layer, choices, weights, cost + reach)
+            self.builder.search(layer, choices, weights, cost + reach, patience)
         if not unsearched:
             energy, cycles = plan_cost(self.builder, plans)
             cost = weights[0] * energy + weights[1] * cycles

@@ -1,0 +1,167 @@
+"""The search for a first schedule: it decides how fast the proof is, never the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from solver.choices import ChoiceBuilder
+from solver.model import OptionPlan
+from solver.objective import Objective
+from solver.prune import Pool, refine_by_layer, refine_by_option, weigh
+from solver.weighted import STUBBORN_RISES, SearchLimits, WeightedSolver
+
+WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
+"""Options tried per octave of tile areas, and of all, for a first schedule of little latency;
+larger tiles take longer to try."""
+TIE_BREAK = 0.02
+"""Share of energy in the search for a first schedule of little latency."""
+PROMISING = 64
+"""Options bounded closely where mappings are too hard for dives."""
+
+
+def tangent(objective: Objective, energy: float, latency: float) -> tuple[float, float]:
+    """Weights along which the objective falls fastest at a point."""
+    if objective is Objective.ENERGY:
+        return (1.0, 0.0)
+    if objective is Objective.LATENCY:
+        return (0.0, 1.0)
+    return (latency / 1e6, energy / 1e6)
+
+
+def floor_of(pool: Pool) -> tuple[float, float]:
+    """Bounds on energy and on latency over all schedules of a pool; infinite if it has none."""
+    end = (pool.n_layers, pool.tables.domains.dram)
+    return (
+        float(pool.ways((1.0, 0.0))[0].get(end, np.inf)),
+        float(pool.ways((0.0, 1.0))[0].get(end, np.inf)),
+    )
+
+
+class Scout:
+    """Looks for good first schedules of a pool; `found` is called with each."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        builder: ChoiceBuilder,
+        limits: SearchLimits,
+        objective: Objective,
+        found: Callable[[tuple[OptionPlan, ...]], tuple[float, float]],
+    ) -> None:
+        self.pool, self.builder, self.limits = pool, builder, limits
+        self.objective, self.found = objective, found
+
+    def run(self) -> None:
+        """Try what suits the rules and the objective."""
+        energy, latency = floor_of(self.pool)
+        if not np.isfinite(energy):
+            return
+        if not self.pool.tables.rules.joint_capacity:
+            self._narrow()
+            return
+        solver = WeightedSolver(self.pool, self.builder, self.limits, self.found)
+        if self.objective is Objective.LATENCY:
+            # With energy free most mappings tie: some weight on it finds good ones soon.
+            for weights in (
+                (latency / energy, 1.0),
+                (TIE_BREAK * latency / energy, 1.0),
+            ):
+                self._dive(solver, weights)
+            for place in self._fastest_whole():
+                self._try(self.pool.focus([place]), weights)
+            return
+        weights = tangent(self.objective, energy, latency)
+        self._dive(solver, weights, STUBBORN_RISES)
+        point = self._dive(solver, weights)
+        if self.objective is Objective.EDP and point is not None:
+            self._dive(solver, tangent(self.objective, *point))
+
+    def _dive(
+        self, solver: WeightedSolver, weights: tuple[float, float], *rises: tuple[float, ...]
+    ) -> tuple[float, float] | None:
+        """Hand on the schedule of a dive; the best (pJ, cycles) so far."""
+        optimum = solver.dive(weights, *rises)
+        return self.found(optimum.plans) if optimum is not None else None
+
+    def _narrow(self) -> None:
+        """Solve the one path that bounds find most promising.
+
+        The reference's first tiles read their weights from DRAM: their mappings are hard to
+        find, so only few options are worth it.
+        """
+        # Whatever the objective: the product ranks best while bounds are rough.
+        focus = self.pool.focus(self.pool.most_promising(Objective.EDP, PROMISING))
+        refine_by_layer(focus, self.objective, np.inf)
+        focus = focus.focus(focus.most_promising(Objective.EDP, PROMISING // 8))
+        refine_by_option(focus)
+        energy, latency = floor_of(focus)
+        if not np.isfinite(energy):
+            # They do not make a path: all options may.
+            focus = self.pool
+            energy, latency = floor_of(focus)
+        if self.objective is Objective.LATENCY:
+            for share in (1.0, TIE_BREAK):
+                weights = (share * latency / energy, 1.0)
+                self._try(self._best_path(focus, weights), weights)
+            for place in self._fastest_whole():
+                self._try(self.pool.focus([place]), weights)
+            return
+        weights = tangent(self.objective, energy, latency)
+        self._try(self._best_path(focus, weights), weights)
+
+    def _best_path(self, pool: Pool, weights: tuple[float, float]) -> Pool:
+        """The single cheapest path of a pool, by bounds."""
+        ahead, _ = pool.ways(weights)
+        node = (pool.n_layers, pool.tables.domains.dram)
+        chosen = []
+        while node != (0, pool.tables.domains.dram):
+            best = None
+            for k, r in enumerate(pool.ranges):
+                spec = r.screened.range
+                if spec.last + 1 != node[0] or node[1] not in spec.targets:
+                    continue
+                t = spec.targets.index(node[1])
+                cost = np.where(r.alive, weigh(weights, r), np.inf)[..., t]
+                for s, source in enumerate(spec.sources):
+                    before = ahead.get((spec.first, source), np.inf)
+                    index = np.unravel_index(cost[..., s].argmin(), cost[..., s].shape)
+                    total = before + cost[(*index, s)]
+                    if np.isfinite(total) and (best is None or total < best[0]):
+                        place = (*(int(i) for i in index), s, t)
+                        best = (total, k, place, (spec.first, source))
+            if best is None:
+                return pool
+            chosen.append((best[1], best[2]))
+            node = best[3]
+        return pool.focus(chosen)
+
+    def _fastest_whole(self) -> list[tuple[int, tuple[int, ...]]]:
+        """A few promising options that take all layers at once, for tiles of every size."""
+        ranked = []
+        for k, r in enumerate(self.pool.ranges):
+            spec = r.screened.range
+            if (spec.first, spec.last) != (0, self.pool.n_layers - 1):
+                continue
+            areas = np.outer(spec.widths, spec.heights)
+            octaves = np.broadcast_to(
+                np.log2(areas).astype(int)[None, :, :, None, None], r.alive.shape
+            )
+            for octave in range(LARGEST_OCTAVE + 1):
+                floors = np.where(r.alive & (octaves == octave), r.latency, np.inf).ravel()
+                for flat in np.argsort(floors, kind="stable")[:WHOLE_TRIES].tolist():
+                    if np.isfinite(floors[flat]):
+                        index = tuple(int(i) for i in np.unravel_index(flat, r.alive.shape))
+                        option = r.screened.option(index)
+                        bound = self.pool.tables.main_bound(option, np.array([[0.0, 1.0]]))[0]
+                        ranked.append((float(bound), k, index))
+        return [(k, index) for _, k, index in sorted(ranked)[:WHOLE_TRIES]]
+
+    def _try(self, pool: Pool, weights: tuple[float, float]) -> None:
+        """Hand on the best schedule of a small pool for a weight pair."""
+        if np.isfinite(floor_of(pool)[0]):
+            solver = WeightedSolver(pool, self.builder, self.limits, self.found)
+            optimum = solver.minimise(weights, np.inf)
+            if optimum.plans:
+                self.found(optimum.plans)
