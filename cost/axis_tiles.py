@@ -1,135 +1,276 @@
-"""Tiles of a chain of fused layers along one axis: kinds of columns (or rows) and sizes.
+"""Tiles of a stack of fused layers along one axis: kinds of columns (or rows) and sizes.
 
 The tiling of the stack's output along one axis has a first column of the remainder's
 width (or a full one), then full columns (DeFiNES, section III). What a column computes in
-each layer follows backwards from the output: with caching on this axis a column that is
-not the first computes only what its left neighbours left over.
+each layer follows backwards from the output as intervals of positions, clipped to the
+maps: a tensor is made wherever a reader in the stack needs it, and with caching on this
+axis only where no earlier column made it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from problems.workload import Layer
+import numpy as np
+
+from cost.stack_graph import AxisRead, StackGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AxisLayer:
-    """One layer along one axis: output size, taps, stride, dilation of the full map."""
+class EdgeStep:
+    """One edge into a layer in one column, in positions along the axis.
 
-    outputs: int
-    taps: int
-    stride: int
-    dilation: int
+    The layer reads `extent` positions: `moved` of those that the producer makes in this
+    column (`made` in all), `reused` out of a cache. `kept` of those made go into the cache;
+    `held` is what the cache holds afterwards. `overlap` is the window's overlap with the
+    next one, whatever the mode (reference rules); `operand` the extent as the layer's loops
+    see it, padding included.
+    """
 
-    def inputs(self, outputs: int, spans: bool) -> int:
-        """Input extent of `outputs`: their span, or the reference's distinct pixels."""
-        if spans:
-            return self.stride * (outputs - 1) + self.dilation * (self.taps - 1) + 1
-        return outputs * self.taps - max(0, self.taps - self.stride) * (outputs - 1)
+    extent: int
+    operand: int
+    made: int
+    moved: int
+    reused: int
+    kept: int
+    held: int
+    overlap: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AxisKind:
-    """One kind of column of a tiling.
+    """One kind of column of a tiling: `runs` (first, count) of columns that are alike.
 
-    Per layer of the stack: `outputs` it computes, `inputs` its operand spans (halo
-    included), `fresh` inputs that the producer computes for this column, `cached` inputs
-    that neighbours may leave in a cache. `uses` / `makes`: whether caches are read /
-    filled on this axis by this column. `count` columns from number `start` on are alike.
+    `outputs` computed per layer of the stack, steps per edge, and `fresh` positions of each
+    tensor made, of an export for the first time (what it writes). `uses` / `makes`:
+    whether caches are read / filled on this axis by this column.
     """
 
-    start: int
-    count: int
+    runs: tuple[tuple[int, int], ...]
     is_first: bool
     is_last: bool
     uses: bool
     makes: bool
     next_is_last: bool
     outputs: tuple[int, ...]
-    inputs: tuple[int, ...]
     fresh: tuple[int, ...]
-    cached: tuple[int, ...]
+    edges: tuple[EdgeStep, ...]
+
+    @property
+    def count(self) -> int:
+        """Columns of this kind."""
+        return sum(count for _, count in self.runs)
 
 
-def axis_layers(layers: tuple[Layer, ...], axis: str) -> tuple[AxisLayer, ...]:
-    """The chain of layers along axis "x" or "y"."""
-    out, taps = ("OX", "FX") if axis == "x" else ("OY", "FY")
-    return tuple(
-        AxisLayer(
-            outputs=layer.sizes[out],
-            taps=layer.sizes[taps],
-            stride=layer.stride_x if axis == "x" else layer.stride_y,
-            dilation=layer.dilation_x if axis == "x" else layer.dilation_y,
-        )
-        for layer in layers
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AxisWalk:
+    """Columns of one or more tilings, one after another: arrays over all columns.
+
+    `made[t]` (begin, end) and `fresh[t]` per tensor; per edge the values of `EdgeStep`.
+    """
+
+    made: list[tuple[np.ndarray, np.ndarray]]
+    fresh: list[np.ndarray]
+    edges: list[dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Columns:
+    """Output intervals [begin, end) of columns; `starts` / `ends` mark first and last ones."""
+
+    begin: np.ndarray
+    end: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+
+
+def output_columns(total: int, tiles: tuple[int, ...]) -> Columns:
+    """Columns of the tilings of `total` outputs by each of `tiles`, one after another."""
+    begins, ends, starts, lasts = [], [], [], []
+    for tile in tiles:
+        width = min(tile, total)
+        count = -(-total // width)
+        end = total - width * np.arange(count - 1, -1, -1, dtype=np.int64)
+        begin = np.concatenate([[0], end[:-1]])
+        first = np.zeros(count, dtype=np.bool_)
+        last = first.copy()
+        first[0] = last[-1] = True
+        begins.append(begin)
+        ends.append(end)
+        starts.append(first)
+        lasts.append(last)
+    return Columns(
+        begin=np.concatenate(begins),
+        end=np.concatenate(ends),
+        starts=np.concatenate(starts),
+        ends=np.concatenate(lasts),
     )
 
 
-def column_sizes(
-    chain: tuple[AxisLayer, ...], width: int, reuses: bool, spans: bool
-) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    """(outputs, inputs, fresh, cached) per layer of a column of output width `width`.
+def axis_reads(graph: StackGraph, axis: str) -> tuple[AxisRead, ...]:
+    """What each edge reads along axis "x" or "y"."""
+    return tuple(edge.x if axis == "x" else edge.y for edge in graph.edges)
 
-    `reuses`: the overlap with earlier columns is not computed again.
-    """
-    outputs: list[int] = []
-    inputs: list[int] = []
-    fresh: list[int] = []
-    cached: list[int] = []
-    size = width
-    for layer in reversed(chain):
-        span = layer.inputs(size, spans)
-        overlap = max(0, span - layer.stride * size)
-        outputs.append(size)
-        inputs.append(span)
-        cached.append(overlap)
-        size = span - overlap if reuses else span
-        fresh.append(size)
-    return tuple(outputs[::-1]), tuple(inputs[::-1]), tuple(fresh[::-1]), tuple(cached[::-1])
+
+def _sizes(graph: StackGraph, axis: str) -> tuple[int, ...]:
+    return tuple(t.width if axis == "x" else t.height for t in graph.tensors)
+
+
+def walk_axis(graph: StackGraph, axis: str, columns: Columns, cached: bool) -> AxisWalk:
+    """Walk all columns of a stack back from its output along axis "x" or "y"."""
+    reads, sizes = axis_reads(graph, axis), _sizes(graph, axis)
+    n = len(graph.layers)
+    made: list[tuple[np.ndarray, np.ndarray]] = [(columns.begin, columns.end)] * len(sizes)
+    before = [columns.begin] * len(sizes)
+    spans: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    spans = [(columns.begin, columns.end, columns.begin)] * len(reads)
+    for t in [*range(n - 1, -1, -1), *range(n, len(sizes))]:
+        if t != n - 1:
+            exported = t in graph.exports
+            needs = [spans[i] for i in graph.readers[t]]
+            made[t], before[t] = _made(needs, sizes[t], columns, cached, exported)
+        if t < n:
+            for i in graph.edges_into[t]:
+                spans[i] = _needs(reads[i], made[t], sizes[t])
+    edges = [
+        _edge_steps(reads[i], spans[i], made[edge.layer], made[edge.tensor], columns, cached)
+        for i, edge in enumerate(graph.edges)
+    ]
+    fresh = []
+    for t, (begin, end) in enumerate(made):
+        again = before[t] if t in graph.exports else begin
+        fresh.append(np.maximum(0, end - np.maximum(begin, again)))
+    return AxisWalk(made=made, fresh=fresh, edges=edges)
+
+
+def _needs(
+    read: AxisRead, made: tuple[np.ndarray, np.ndarray], total: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """[begin, end) read for outputs `made` (of `total`), and the first position still needed."""
+    begin, end = made
+    low = np.clip(read.stride * begin - read.offset, 0, read.size)
+    high = np.clip(read.stride * (end - 1) - read.offset + read.window, 0, read.size)
+    still = np.where(begin >= total, read.size, low)
+    empty = end <= begin
+    return np.where(empty, still, low), np.where(empty, still, high), still
+
+
+def _made(
+    needs: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    size: int,
+    columns: Columns,
+    cached: bool,
+    exported: bool,
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """[begin, end) of a tensor that its readers need, and the end of what was made before."""
+    far = np.int64(1 << 41)
+    begin, end = np.full_like(columns.begin, far), np.full_like(columns.begin, -1)
+    for low, high, _ in needs:
+        some = high > low
+        begin = np.where(some, np.minimum(begin, low), begin)
+        end = np.where(some, np.maximum(end, high), end)
+    if exported:
+        # All of it leaves, so all of it is made.
+        begin = np.where(columns.starts, 0, begin)
+        end = np.where(columns.ends, size, end)
+    # Ends so far, tiling by tiling.
+    shift = np.cumsum(columns.starts) * (far << 1)
+    done = np.maximum.accumulate(end + shift) - shift
+    before = np.where(columns.starts, np.where(begin == far, 0, begin), np.roll(done, 1))
+    nothing = end < 0
+    if exported:
+        begin = np.minimum(begin, before)
+    if cached:
+        begin = np.maximum(begin, before)
+    begin = np.where(nothing, done, np.minimum(begin, np.maximum(done, 0)))
+    end = np.where(nothing, done, np.maximum(end, begin))
+    return (begin, end), before
+
+
+def _edge_steps(
+    read: AxisRead,
+    needs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    outputs: tuple[np.ndarray, np.ndarray],
+    made: tuple[np.ndarray, np.ndarray],
+    columns: Columns,
+    cached: bool,
+) -> dict[str, np.ndarray]:
+    low, high, still = needs
+    begin, end = made
+    extent = high - low
+    count = outputs[1] - outputs[0]
+    span = count if read.direct else read.stride * (count - 1) + read.window
+    operand = np.where(count > 0, span, 0)
+    none = np.zeros_like(extent)
+    moved, reused, kept, held = extent, none, none, none
+    if cached:
+        moved = np.maximum(0, np.minimum(high, end) - np.maximum(low, begin))
+        reused = extent - moved
+        next_from = np.where(columns.ends, np.int64(1 << 42), np.roll(still, -1))
+        held = np.maximum(0, end - next_from)
+        kept = np.maximum(0, end - np.maximum(next_from, begin))
+    return {
+        "extent": extent,
+        "operand": operand,
+        "made": end - begin,
+        "moved": moved,
+        "reused": reused,
+        "kept": kept,
+        "held": held,
+        "overlap": np.maximum(0, extent - read.stride * count),
+    }
 
 
 def axis_kinds(
-    chain: tuple[AxisLayer, ...], tile: int, caches: bool, spans: bool
+    graph: StackGraph, axis: str, tile: int, caches: bool, merge: bool
 ) -> tuple[AxisKind, ...]:
-    """Kinds of columns for tile width `tile`, left to right, at most four.
+    """Kinds of columns for tile width `tile`, in the order of their first columns.
 
-    A middle column whose right neighbour is the last one is a kind of its own: the
-    reference keeps what it hands over where the right-hand tile wants it (Q6).
+    Columns are of one kind if they cost the same. Without `merge` (the reference's rules)
+    also whether they are first, last or before the last tells them apart (Q6).
     """
-    total = chain[-1].outputs
-    tile = min(tile, total)
-    columns = -(-total // tile)
-    rest = total - (columns - 1) * tile
-    spots = [(1, rest, True, columns == 1, columns == 2)]
-    if columns > 3:
-        spots.append((columns - 3, tile, False, False, False))
-    if columns > 2:
-        spots.append((1, tile, False, False, True))
-    if columns > 1:
-        spots.append((1, tile, False, True, False))
+    total = graph.layers[-1].sizes["OX" if axis == "x" else "OY"]
+    columns = output_columns(total, (tile,))
+    walk = walk_axis(graph, axis, columns, caches)
+    n = len(columns.begin)
+    first, last = np.arange(n) == 0, np.arange(n) == n - 1
+    before_last = np.arange(n) == n - 2
+    uses, makes = caches & ~first, caches & ~last
+    outputs = [end - begin for begin, end in walk.made[: len(graph.layers)]]
+    rows = [*outputs, *walk.fresh]
+    for step in walk.edges:
+        rows += list(step.values())
+    rows += [uses, makes] if merge else [uses, makes, first, last, before_last]
+    table = np.array(rows, dtype=np.int64).T
+    _, where, kind_of = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    kind_of = kind_of.ravel()
     kinds = []
-    start = 0
-    for count, width, first, last, next_is_last in spots:
-        reuses = caches and not first
-        outputs, inputs, fresh, cached = column_sizes(chain, width, reuses, spans)
+    for k in np.argsort(where, kind="stable").tolist():
+        at = np.flatnonzero(kind_of == k)
+        c = int(at[0])
         kinds.append(
             AxisKind(
-                start=start,
-                count=count,
-                is_first=first,
-                is_last=last,
-                uses=reuses,
-                makes=caches and not last,
-                next_is_last=next_is_last,
-                outputs=outputs,
-                inputs=inputs,
-                fresh=fresh,
-                cached=cached,
+                runs=_runs(at),
+                is_first=bool(first[at].any()),
+                is_last=bool(last[at].any()),
+                uses=bool(uses[c]),
+                makes=bool(makes[c]),
+                next_is_last=bool(before_last[c]) and not merge,
+                outputs=tuple(int(v[c]) for v in outputs),
+                fresh=tuple(int(v[c]) for v in walk.fresh),
+                edges=tuple(
+                    EdgeStep(**{name: int(v[c]) for name, v in step.items()})
+                    for step in walk.edges
+                ),
             )
         )
-        start += count
     return tuple(kinds)
+
+
+def _runs(at: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Runs (first, count) of ascending numbers."""
+    breaks = np.flatnonzero(np.diff(at) > 1) + 1
+    return tuple((int(run[0]), len(run)) for run in np.split(at, breaks))
 
 
 def efficient_sizes(total: int, unrolling: int) -> tuple[int, ...]:

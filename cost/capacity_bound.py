@@ -22,7 +22,7 @@ class Occupancy(NamedTuple):
 
     Memory indices (-1: none) `weight_mem` [e, w], `input_mem` [i], `output_mem` [o],
     `h_mem` [e, a] (per h_use entry), `v_mem` [e, c]; bits per layer; `room` [memory] bits,
-    infinite for DRAM.
+    infinite for DRAM. `linked`: see `kind_paths`.
     """
 
     weight_mem: np.ndarray
@@ -36,6 +36,7 @@ class Occupancy(NamedTuple):
     h_bits: np.ndarray
     v_bits: np.ndarray
     room: np.ndarray
+    linked: np.ndarray
 
 
 @njit(cache=True)
@@ -99,7 +100,7 @@ def capacity_prices(cost_f, cost_g, x, rounds):
     stale = 0
     for _ in range(rounds):
         paid_f, paid_g, fixed = priced(cost_f, cost_g, price, x)
-        value = cheapest(paid_f, paid_g, pick_f, pick_g) - fixed
+        value = cheapest(paid_f, paid_g, x.linked, pick_f, pick_g) - fixed
         if np.isinf(value):
             return value, price, pick_f
         improved = value > best * (1 + 1e-7) or best == -np.inf
@@ -118,7 +119,8 @@ def capacity_prices(cost_f, cost_g, x, rounds):
         held = np.zeros(n_mem)
         for e in range(n):
             m = x.weight_mem[e, pick_f[e, 0]]
-            held[m] += x.weight_bits[e]
+            if m >= 0:
+                held[m] += x.weight_bits[e]
             if x.h_mem[e, pick_g[e, 2]] >= 0:
                 held[x.h_mem[e, pick_g[e, 2]]] += x.h_bits[e]
             if x.v_mem[e, pick_g[e, 4]] >= 0:

@@ -31,13 +31,16 @@ class LayerTilePlan:
     the caches on the edge into this layer that this tile reads columns from, hands
     columns over in, and exchanges rows with (None: no such exchange). Costs are those of
     one tile; `copy_*` is the copy phase before the layer (for the first layer it includes
-    fetching the stack's input tile to `producer`).
+    fetching the stack's input tile to `producer`). `second` is to a second activation operand
+    what `producer` is to the first. `export_*`: writing the output out beside, for readers
+    outside of the stack.
     """
 
     layer: str
     width: int
     height: int
     producer: str
+    second: str | None
     weights: str | None
     operand: str
     output: str
@@ -49,27 +52,39 @@ class LayerTilePlan:
     latency_cycles: int
     copy_energy_pj: float
     copy_latency_cycles: int
+    export_energy_pj: float
+    export_latency_cycles: int
+
+
+Runs = tuple[tuple[int, int], ...]
+"""Runs (first, count) of columns or rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TilePlan:
-    """One kind of tile: `columns` (first, count) times `rows` (first, count) of the grid."""
+    """One kind of tile: all `columns` times all `rows`, and the layers that run in it."""
 
-    columns: tuple[int, int]
-    rows: tuple[int, int]
+    columns: Runs
+    rows: Runs
     layers: tuple[LayerTilePlan, ...]
 
     @property
     def count(self) -> int:
         """Tiles of this kind."""
-        return self.columns[1] * self.rows[1]
+        return sum(n for _, n in self.columns) * sum(n for _, n in self.rows)
+
+    @property
+    def by_layer(self) -> dict[str, LayerTilePlan]:
+        """Plans by layer name."""
+        return {plan.layer: plan for plan in self.layers}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackPlan:
     """One stack: layers, tile size, overlap mode, boundary memories, residency, tiles.
 
-    `source` / `target`: memories of the whole feature maps before and after the stack.
+    `source` / `target`: memories of the whole feature maps before and after the stack;
+    `carried` is the layer whose map is read from `source` (None: every map lies in DRAM).
     `weights`: memory in which each layer's weights stay (None: no weights).
     `arrival_*`: cost of bringing them there once.
     """
@@ -79,6 +94,7 @@ class StackPlan:
     tile_y: int
     mode: OverlapMode
     source: str
+    carried: str | None
     target: str
     weights: tuple[str | None, ...]
     arrival_energy_pj: float
@@ -98,7 +114,7 @@ class Schedule:
         return sum(
             stack.arrival_energy_pj
             + sum(
-                tile.count * (plan.energy_pj + plan.copy_energy_pj)
+                tile.count * (plan.energy_pj + plan.copy_energy_pj + plan.export_energy_pj)
                 for tile in stack.tiles
                 for plan in tile.layers
             )
@@ -111,7 +127,8 @@ class Schedule:
         return sum(
             stack.arrival_latency_cycles
             + sum(
-                tile.count * (plan.latency_cycles + plan.copy_latency_cycles)
+                tile.count
+                * (plan.latency_cycles + plan.copy_latency_cycles + plan.export_latency_cycles)
                 for tile in stack.tiles
                 for plan in tile.layers
             )

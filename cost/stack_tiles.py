@@ -1,31 +1,34 @@
 """A stack of fused layers cut into tiles: kinds of tiles, their sizes and copied bits.
 
-A stack option is a run of layers with a tile size and an overlap mode. Its tiles fall
-into at most 4 x 4 kinds; all tiles of a kind cost the same under the same placements.
+A stack option is a set of layers with a tile size and an overlap mode. Its tiles fall
+into few kinds; all tiles of a kind cost the same under the same placements.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cost.axis_tiles import AxisKind, axis_kinds, axis_layers, column_sizes
+from cost.axis_tiles import AxisKind, axis_kinds
 from cost.overlap import OverlapMode
 from cost.rules import RuleSet
-from problems.workload import Layer, Workload
+from cost.stack_graph import StackEdge, StackGraph
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileEdge:
-    """Bits that one tile moves on the edge into one layer of the stack.
+    """Bits that one tile moves on an edge into one layer of the stack.
 
-    `input_bits` is the layer's operand with halo, `fresh_bits` the producer's tile,
-    `h_read_bits` / `v_read_bits` come out of the caches, `h_write_bits` /
-    `v_write_bits` go into them; `h_write_less_v_bits` is the H write where rows that the
-    V write just stored are not stored again (reference rules; else equal).
+    `input_bits` is what the layer reads of the tensor, halo included, and `operand_bits` the
+    same as its loops see it, padding and all. Of the producer's tile, `fresh_bits`,
+    `moved_bits` go to the layer now. `h_read_bits` / `v_read_bits` come out of the caches,
+    `h_write_bits` / `v_write_bits` go into them; `h_write_less_v_bits` is the H write where
+    rows that the V write just stored are not stored again (reference rules; else equal).
     """
 
     input_bits: int
+    operand_bits: int
     fresh_bits: int
+    moved_bits: int
     h_read_bits: int
     v_read_bits: int
     h_write_bits: int
@@ -37,8 +40,11 @@ class TileEdge:
 class TileKind:
     """One kind of tile: how many, where, the size of each layer-tile, and its copies.
 
-    `live_bits`, `h_cache_bits`, `v_cache_bits`, `corner_bits` are the sums that the
-    reference's level rules look at (DeFiNES, section III).
+    Edges are numbered as in the stack's graph. `operand_bits` [layer]: all that a layer's
+    loops see of its activation operands. `tensor_bits` [tensor] are made (or fetched) by this
+    kind, `export_bits` [tensor] of those made for the first time. `live_bits`,
+    `h_cache_bits`, `v_cache_bits`, `corner_bits` are the sums that the reference's level
+    rules look at (DeFiNES, section III), zero under joint capacity.
     """
 
     count: int
@@ -46,6 +52,9 @@ class TileKind:
     row: AxisKind
     sizes: tuple[tuple[int, int], ...]
     output_bits: tuple[int, ...]
+    operand_bits: tuple[int, ...]
+    tensor_bits: tuple[int, ...]
+    export_bits: tuple[int, ...]
     edges: tuple[TileEdge, ...]
     live_bits: int
     h_cache_bits: int
@@ -57,16 +66,20 @@ class TileKind:
         """Whether this is the stack's very first tile."""
         return self.column.is_first and self.row.is_first
 
+    def runs(self, layer: int) -> bool:
+        """Whether a layer of the stack computes anything in this kind of tile."""
+        return min(self.sizes[layer]) > 0
 
-@dataclass(frozen=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class StackTiling:
     """All kinds of tiles of one stack option, and what its caches take.
 
-    `h_cache_bits[e]`, `v_cache_bits[e]`: bits that the caches of the edge into layer e
-    occupy under the exact rules.
+    `h_cache_bits[i]`, `v_cache_bits[i]`: bits that the caches of edge i occupy under the
+    exact rules.
     """
 
-    layers: tuple[Layer, ...]
+    graph: StackGraph
     tile_x: int
     tile_y: int
     mode: OverlapMode
@@ -75,116 +88,68 @@ class StackTiling:
     v_cache_bits: tuple[int, ...]
 
 
-def _merge(kinds: tuple[AxisKind, ...]) -> tuple[AxisKind, ...]:
-    """Join kinds that cost the same: equal sizes, and equal use of the caches."""
-    merged: dict[tuple[object, ...], AxisKind] = {}
-    for kind in kinds:
-        key = (kind.outputs, kind.inputs, kind.fresh, kind.cached, kind.uses, kind.makes)
-        old = merged.get(key)
-        if old is None:
-            merged[key] = kind
-            continue
-        merged[key] = AxisKind(
-            start=min(old.start, kind.start),
-            count=old.count + kind.count,
-            is_first=old.is_first or kind.is_first,
-            is_last=old.is_last or kind.is_last,
-            uses=kind.uses,
-            makes=kind.makes,
-            next_is_last=False,
-            outputs=kind.outputs,
-            inputs=kind.inputs,
-            fresh=kind.fresh,
-            cached=kind.cached,
-        )
-    return tuple(merged.values())
+def _edge(
+    graph: StackGraph, number: int, x: AxisKind, y: AxisKind, rules: RuleSet
+) -> TileEdge:
+    edge = graph.edges[number]
+    layer, tensor = graph.layers[edge.layer], graph.tensors[edge.tensor]
+    channels, width = edge.channels, tensor.element_bits
+    data = layer.precision.input_bits
+    read = data if rules.cached_reads_at_data_width else layer.precision.output_bits
+    ex, ey = x.edges[number], y.edges[number]
+    if rules.joint_capacity:
+        h_rows, v_columns, stored_rows = ey.moved, ex.extent, ey.moved
+    else:
+        h_rows, v_columns, stored_rows = ey.extent, ex.extent - ex.reused, ey.made
+    columns, rows = ex.kept, ey.kept
+    if edge.tensor >= len(graph.layers) and not rules.charge_stack_input_cache:
+        columns = rows = 0
+    h_write = channels * columns * stored_rows * width
+    less = channels * columns * (stored_rows - rows) * width
+    return TileEdge(
+        input_bits=channels * ex.extent * ey.extent * data,
+        operand_bits=layer.sizes["B"] * layer.input_channels * ex.operand * ey.operand * data,
+        fresh_bits=tensor.channels * ex.made * ey.made * width,
+        moved_bits=channels * ex.moved * ey.moved * width,
+        h_read_bits=channels * ex.reused * h_rows * read,
+        v_read_bits=channels * v_columns * ey.reused * read,
+        h_write_bits=h_write,
+        h_write_less_v_bits=h_write if rules.joint_capacity else less,
+        v_write_bits=channels * ex.made * rows * width,
+    )
 
 
-def _edges(
-    layers: tuple[Layer, ...], x: AxisKind, y: AxisKind, input_bits: int, rules: RuleSet
-) -> tuple[TileEdge, ...]:
-    edges = []
-    for e, layer in enumerate(layers):
-        channels = layer.input_channels
-        width = input_bits if e == 0 else layers[e - 1].precision.output_bits
-        data = layer.precision.input_bits
-        read = data if rules.cached_reads_at_data_width else layer.precision.output_bits
-        ex, ey, fx, fy = x.inputs[e], y.inputs[e], x.fresh[e], y.fresh[e]
-        vx = x.cached[e] if x.uses else 0
-        vy = y.cached[e] if y.uses else 0
-        h_rows, v_columns = (ey - vy, ex) if rules.joint_capacity else (ey, ex - vx)
-        # An element-wide overlap can pass what this tile computes itself: then the rest
-        # of it lies in the cache already.
-        columns = min(x.cached[e], fx) if x.makes else 0
-        rows = min(y.cached[e], fy) if y.makes else 0
-        if e == 0 and not rules.charge_stack_input_cache:
-            columns = rows = 0
-        h_write = channels * columns * fy * width
-        less = channels * columns * (fy - rows) * width
-        edges.append(
-            TileEdge(
-                input_bits=channels * ex * ey * data,
-                fresh_bits=channels * fx * fy * width,
-                h_read_bits=channels * vx * h_rows * read,
-                v_read_bits=channels * v_columns * vy * read,
-                h_write_bits=h_write,
-                h_write_less_v_bits=h_write if rules.joint_capacity else less,
-                v_write_bits=channels * fx * rows * width,
-            )
-        )
-    return tuple(edges)
-
-
-def _reference_caches(
-    layers: tuple[Layer, ...], x: AxisKind, y: AxisKind, rules: RuleSet
-) -> tuple[int, int, int]:
-    """(H, V, corner) bits over all edges as the reference sizes them: as if fully cached."""
-    chain_x, chain_y = axis_layers(layers, "x"), axis_layers(layers, "y")
-    spans = rules.true_spans
-    sized_y = column_sizes(chain_y, y.outputs[-1], not y.is_first, spans)
-    sized_x = column_sizes(chain_x, x.outputs[-1], not x.is_first, spans)
-    h = v = corner = 0
-    for e, layer in enumerate(layers):
-        unit = layer.input_channels * layer.precision.input_bits
-        full_width = chain_x[e].inputs(chain_x[e].outputs, spans)
-        h += unit * sized_y[1][e] * sized_x[3][e]
-        v += unit * full_width * sized_y[3][e]
-        corner += unit * sized_x[3][e] * sized_y[3][e]
-    return h, v, corner
+def _tensor_bits(
+    graph: StackGraph, edges: tuple[TileEdge, ...], outputs: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Bits of each tensor that one tile makes or fetches."""
+    outside = (edges[graph.readers[t][0]].fresh_bits for t in graph.outside)
+    return (*outputs, *outside)
 
 
 def tile_stack(
-    workload: Workload,
-    layers: tuple[Layer, ...],
-    tile_x: int,
-    tile_y: int,
-    mode: OverlapMode,
-    rules: RuleSet,
+    graph: StackGraph, tile_x: int, tile_y: int, mode: OverlapMode, rules: RuleSet
 ) -> StackTiling:
-    """Cut the chain `layers` into tiles of tile_x by tile_y outputs of its last layer."""
-    spans = rules.true_spans
-    h_cached = mode is not OverlapMode.FULLY_RECOMPUTE
-    v_cached = mode is OverlapMode.FULLY_CACHED
-    chain_x, chain_y = axis_layers(layers, "x"), axis_layers(layers, "y")
-    columns = axis_kinds(chain_x, tile_x, h_cached, spans)
-    rows = axis_kinds(chain_y, tile_y, v_cached, spans)
-    if rules.joint_capacity:
-        columns, rows = _merge(columns), _merge(rows)
-    producer = workload.by_name.get(layers[0].sources[0])
-    bits = producer.precision.output_bits if producer else workload.input_bits
+    """Cut a stack into tiles of tile_x by tile_y outputs of its last layer."""
+    merge = rules.joint_capacity
+    columns = axis_kinds(graph, "x", tile_x, mode.caches_columns, merge)
+    rows = axis_kinds(graph, "y", tile_y, mode.caches_rows, merge)
+    sized = None if merge else _ReferenceCaches(graph, tile_x, tile_y)
     kinds = []
     for y in rows:
         for x in columns:
-            edges = _edges(layers, x, y, bits, rules)
+            edges = tuple(_edge(graph, i, x, y, rules) for i in range(len(graph.edges)))
             outputs = tuple(
-                layer.channels * x.outputs[i] * y.outputs[i] * layer.precision.output_bits
-                for i, layer in enumerate(layers)
+                graph.tensors[e].channels * w * h * graph.tensors[e].element_bits
+                for e, (w, h) in enumerate(zip(x.outputs, y.outputs, strict=True))
             )
-            live = max(
-                [edges[0].fresh_bits]
-                + [edge.input_bits + out for edge, out in zip(edges, outputs, strict=True)]
-            )
-            h, v, corner = _reference_caches(layers, x, y, rules)
+            live = h = v = corner = 0
+            if sized is not None:
+                live = max(
+                    [edges[0].fresh_bits]
+                    + [edge.input_bits + out for edge, out in zip(edges, outputs, strict=True)]
+                )
+                h, v, corner = sized.bits(x, y)
             kinds.append(
                 TileKind(
                     count=x.count * y.count,
@@ -192,6 +157,15 @@ def tile_stack(
                     row=y,
                     sizes=tuple(zip(x.outputs, y.outputs, strict=True)),
                     output_bits=outputs,
+                    operand_bits=tuple(
+                        sum(edges[i].operand_bits for i in graph.edges_into[e])
+                        for e in range(len(graph.layers))
+                    ),
+                    tensor_bits=_tensor_bits(graph, edges, outputs),
+                    export_bits=tuple(
+                        t.channels * w * h * t.element_bits
+                        for t, w, h in zip(graph.tensors, x.fresh, y.fresh, strict=True)
+                    ),
                     edges=edges,
                     live_bits=live,
                     h_cache_bits=h,
@@ -199,38 +173,64 @@ def tile_stack(
                     corner_bits=corner,
                 )
             )
-    h_bits, v_bits = _exact_caches(layers, columns, rows, rules)
+    caches = [_cache_bits(graph, edge, i, columns, rows) for i, edge in enumerate(graph.edges)]
     return StackTiling(
-        layers=layers,
+        graph=graph,
         tile_x=tile_x,
         tile_y=tile_y,
         mode=mode,
         kinds=tuple(kinds),
-        h_cache_bits=h_bits,
-        v_cache_bits=v_bits,
+        h_cache_bits=tuple(h for h, _ in caches),
+        v_cache_bits=tuple(v for _, v in caches),
     )
 
 
-def _exact_caches(
-    layers: tuple[Layer, ...],
+def _cache_bits(
+    graph: StackGraph,
+    edge: StackEdge,
+    number: int,
     columns: tuple[AxisKind, ...],
     rows: tuple[AxisKind, ...],
-    rules: RuleSet,
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Bits of the H and V cache per edge: what any tile reads, plus old corners in V.
+) -> tuple[int, int]:
+    """Bits of the H and V cache of an edge: what any tile finds there, plus old corners in V.
 
-    The H cache holds the overlap columns of one tile row. The V cache holds the overlap
-    rows over the whole width; the next tile still needs the old rows of its own halo
-    while this tile overwrites them, so one corner more.
+    The H cache holds the columns that later tiles of a tile row need. The V cache holds the
+    rows that later tile rows need over the whole width; the next tile still needs the old
+    rows of its own halo while this tile overwrites them, so one corner more.
     """
-    chain = axis_layers(layers, "x")
-    h_bits, v_bits = [], []
-    for e, layer in enumerate(layers):
-        unit = layer.input_channels * layer.precision.input_bits
-        vx = max((x.cached[e] for x in columns if x.makes), default=0)
-        vy = max((y.cached[e] for y in rows if y.makes), default=0)
-        height = max(y.inputs[e] - (y.cached[e] if y.uses else 0) for y in rows)
-        full_width = chain[e].inputs(chain[e].outputs, rules.true_spans)
-        h_bits.append(unit * vx * height)
-        v_bits.append(unit * vy * (full_width + vx))
-    return tuple(h_bits), tuple(v_bits)
+    unit = edge.channels * graph.layers[edge.layer].precision.input_bits
+    held_x = max(x.edges[number].held for x in columns)
+    held_y = max(y.edges[number].held for y in rows)
+    height = max(y.edges[number].moved for y in rows)
+    return unit * held_x * height, unit * held_y * (_full_width(graph, edge) + held_x)
+
+
+def _full_width(graph: StackGraph, edge: StackEdge) -> int:
+    """Positions along x that the whole layer reads of a tensor."""
+    read, total = edge.x, graph.layers[edge.layer].sizes["OX"]
+    low = max(0, -read.offset)
+    high = min(read.size, read.stride * (total - 1) - read.offset + read.window)
+    return high - low
+
+
+class _ReferenceCaches:
+    """Cache sizes as the reference takes them: as if all were cached, whatever the mode."""
+
+    def __init__(self, graph: StackGraph, tile_x: int, tile_y: int) -> None:
+        self._graph = graph
+        self._columns = axis_kinds(graph, "x", tile_x, True, False)
+        self._rows = axis_kinds(graph, "y", tile_y, True, False)
+
+    def bits(self, x: AxisKind, y: AxisKind) -> tuple[int, int, int]:
+        """(H, V, corner) bits over all edges for a tile in columns x, rows y."""
+        across = next(k for k in self._columns if k.runs == x.runs)
+        down = next(k for k in self._rows if k.runs == y.runs)
+        h = v = corner = 0
+        for i, edge in enumerate(self._graph.edges):
+            unit = edge.channels * self._graph.layers[edge.layer].precision.input_bits
+            columns, rows = across.edges[i].overlap, down.edges[i].overlap
+            h += unit * down.edges[i].extent * columns
+            v += unit * _full_width(self._graph, edge) * rows
+            corner += unit * columns * rows
+        return h, v, corner
+

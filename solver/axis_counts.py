@@ -1,7 +1,8 @@
 """How often each size of a layer occurs in a stack's tiles, for many tile sizes at once.
 
 Along one axis a stack that ends in a given layer asks the same of every layer inside,
-wherever it starts. So one set of counts serves all stacks with the same last layer.
+wherever it starts. So one set of counts serves all stacks with the same last layer (and
+the same maps that leave while they run).
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cost.axis_tiles import axis_kinds, axis_layers
-from problems.workload import Layer
+from cost.axis_tiles import output_columns, walk_axis
+from cost.stack_graph import StackGraph
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AxisCounts:
     """One layer along one axis.
 
-    Columns of a tiling compute `outputs[k]` positions in this layer and need `fresh[k]`
-    new positions of its input; `counts[t, k]` columns do so at the t-th tile size. Where
-    strides pass the kernel a mapping may skip the gaps: `fresh` leaves them out.
+    Columns of a tiling compute `outputs[k]` positions in this layer and move `fresh[k, o]`
+    new positions of its o-th activation operand; `counts[t, k]` columns do so at the t-th
+    tile size. Where strides pass the kernel a mapping may skip the gaps: `fresh` leaves
+    them out. Columns that compute nothing are not counted.
     """
 
     outputs: np.ndarray
@@ -29,28 +31,26 @@ class AxisCounts:
 
 
 def axis_counts(
-    layers: tuple[Layer, ...], axis: str, tiles: tuple[int, ...], cached: bool, spans: bool
+    graph: StackGraph, axis: str, tiles: tuple[int, ...], cached: bool
 ) -> tuple[AxisCounts, ...]:
-    """Counts of every layer of the chain `layers` whose last is cut to each of `tiles`."""
-    chain = axis_layers(layers, axis)
-    kinds = [axis_kinds(chain, tile, cached, spans) for tile in tiles]
+    """Counts of every layer of a stack whose last layer is cut to each of `tiles`."""
+    side = axis.upper()
+    columns = output_columns(graph.layers[-1].sizes["O" + side], tiles)
+    walk = walk_axis(graph, axis, columns, cached)
+    tiling = np.cumsum(columns.starts) - 1
     out = []
-    for e, layer in enumerate(chain):
-        pairs = [
-            [(k.outputs[e], min(k.fresh[e], k.outputs[e] * layer.taps), k.count) for k in row]
-            for row in kinds
-        ]
-        distinct = sorted({(outputs, fresh) for row in pairs for outputs, fresh, _ in row})
-        number = {pair: i for i, pair in enumerate(distinct)}
+    for e, layer in enumerate(graph.layers):
+        outputs = walk.made[e][1] - walk.made[e][0]
+        taps = layer.sizes["F" + side]
+        moved = [np.minimum(walk.edges[i]["moved"], outputs * taps) for i in graph.edges_into[e]]
+        rows = np.array([outputs, *moved]).T
+        distinct, number = np.unique(rows, axis=0, return_inverse=True)
         counts = np.zeros((len(tiles), len(distinct)))
-        for t, row in enumerate(pairs):
-            for outputs, fresh, count in row:
-                counts[t, number[outputs, fresh]] += count
+        np.add.at(counts, (tiling, number.ravel()), 1.0)
+        some = distinct[:, 0] > 0
         out.append(
             AxisCounts(
-                outputs=np.array([outputs for outputs, _ in distinct], dtype=np.int64),
-                fresh=np.array([fresh for _, fresh in distinct], dtype=np.int64),
-                counts=counts,
+                outputs=distinct[some, 0], fresh=distinct[some, 1:], counts=counts[:, some]
             )
         )
     return tuple(out)

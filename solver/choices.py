@@ -30,6 +30,7 @@ class LayerChoice:
 
     Without a `point` the mapping is not searched yet: cost and `held_bits` are lower
     bounds, and a solution that uses the choice has to be solved again with the truth.
+    `export_*`: what writing out the output beside costs.
     """
 
     kind: int
@@ -41,15 +42,18 @@ class LayerChoice:
     latency_cycles: float
     held_bits: tuple[int, ...]
     point: MappingPoint | None
+    export_pj: float = 0.0
+    export_cycles: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseChoice:
-    """One copy phase of one kind: memories of producer, operand and caches (-1: none)."""
+    """One copy phase of one kind: memories of producers, operand and caches (-1: none)."""
 
     kind: int
     layer: int
     producer: int
+    second: int
     operand: int
     h_use: int
     h_make: int
@@ -87,6 +91,7 @@ class _Tile:
     floor: tuple[float, float]
     spare: float
     tensors: dict[int, int]
+    export: tuple[float, int]
 
 
 class ChoiceBuilder:
@@ -118,8 +123,11 @@ class ChoiceBuilder:
         out = []
         for k, kind in enumerate(kinds):
             cost_f = weigh_table(kind.f, *weights)
+            export = weigh_table(kind.exports, *weights)
             for e, size in enumerate(kind.kind.sizes):
-                key = self.tables.tile_key(option.first + e, *size)
+                if not kind.runs[e]:
+                    continue
+                key = self.tables.tile_key(option.layers[e], *size)
                 for memories, cost in self.mappings.costs(key, weights).items():
                     if (
                         memories[0] in kind.weights[e]
@@ -128,7 +136,7 @@ class ChoiceBuilder:
                     ):
                         at = (e, *self._entry(kind, e, memories))
                         if np.isfinite(cost_f[at]):
-                            cost_f[at] = max(cost_f[at], cost)
+                            cost_f[at] = max(cost_f[at], cost + export[e, at[3]])
             if k == main:
                 cost_f += weigh_table(self.tables.with_arrival(option, kind), *weights)
                 cost_f -= np.where(np.isinf(cost_f), 0.0, weigh_table(kind.f, *weights))
@@ -169,11 +177,13 @@ class ChoiceBuilder:
             fresh = False
             for kind, pick in zip(kinds, picks, strict=True):
                 for e, (w, i, o) in enumerate(pick.tolist()):
+                    if not kind.runs[e]:
+                        continue
                     memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
                     size = kind.kind.sizes[e]
-                    energy, cycles = kind.f[e, w, i, o].tolist()
+                    energy, cycles = (kind.f[e, w, i, o] - kind.exports[e, o]).tolist()
                     bound = weights[0] * energy + weights[1] * cycles
-                    key = self.tables.tile_key(option.first + e, *size)
+                    key = self.tables.tile_key(option.layers[e], *size)
                     fresh |= self.mappings.step(MappedTile(key, memories, weights), bound)
             if not fresh:
                 return floor
@@ -198,7 +208,7 @@ class ChoiceBuilder:
             else:
                 pick = np.zeros((len(kind.weights), 3), dtype=np.int64)
                 inner = np.zeros((len(kind.weights), 5), dtype=np.int64)
-                value = cheapest(cost_f, cost_g, pick, inner)
+                value = cheapest(cost_f, cost_g, kind.linked, pick, inner)
             total += kind.kind.count * float(value)
             picks.append(pick)
         return total, picks
@@ -222,7 +232,7 @@ class ChoiceBuilder:
                 occupancy = tables.occupancy(option, tiling, kind)
                 _, price, _ = capacity_prices(cost_f, cost_g, occupancy, PRICE_ROUNDS)
                 cost_f, cost_g, fixed = priced(cost_f, cost_g, price, occupancy)
-            through_f, through_g = kind_through(cost_f, cost_g)
+            through_f, through_g = kind_through(cost_f, cost_g, kind.linked)
             least = float(through_f[0].min()) - fixed
             floor += kind.kind.count * least
             reduced.append((through_f - fixed, through_g - fixed, least))
@@ -233,22 +243,13 @@ class ChoiceBuilder:
             limit = least + (slack + MARGIN * floor) / kind.kind.count
             near_g = (through_g <= limit) & np.isfinite(through_g)
             near_f = (through_f <= limit) & np.isfinite(through_f)
-            for e, p, i, a, b, c in np.argwhere(near_g).tolist():
-                energy, cycles = kind.g[e, p, i, a, b, c].tolist()
-                phase_choices.append(
-                    PhaseChoice(
-                        kind=k,
-                        layer=e,
-                        producer=kind.producers[e][p],
-                        operand=kind.inputs[i],
-                        h_use=kind.h_use[e][a],
-                        h_make=kind.h_make[e][b],
-                        v=kind.v[e][c],
-                        energy_pj=energy,
-                        latency_cycles=int(cycles),
-                    )
-                )
+            for at in np.argwhere(near_g).tolist():
+                if kind.runs[at[0]]:
+                    spare = limit - float(through_g[tuple(at)])
+                    phase_choices += self._phase_choices(kind, k, at, weights, spare)
             for e, w, i, o in np.argwhere(near_f).tolist():
+                if not kind.runs[e]:
+                    continue
                 memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
                 layer_entries.append((k, e, memories, limit - through_f[e, w, i, o]))
         others = self._most_held(option, tiling, phase_choices, layer_entries)
@@ -257,13 +258,14 @@ class ChoiceBuilder:
             tile = _Tile(
                 kind=k,
                 layer=e,
-                index=option.first + e,
+                index=option.layers[e],
                 size=kinds[k].kind.sizes[e],
                 memories=memories,
                 weights=weights,
                 floor=self._entry_floor(kinds[k], e, memories),
                 spare=spare,
-                tensors=self._tensor_bits(option.first + e, kinds[k], e, memories),
+                tensors=self._tensor_bits(option.layers[e], kinds[k], e, memories),
+                export=self._export(kinds[k], e, memories),
             )
             layer_choices += self._mappings(tile, others)
         return OptionChoices(
@@ -288,25 +290,80 @@ class ChoiceBuilder:
             return held
         h_places = {(p.layer, m) for p in phases for m in (p.h_use, p.h_make) if m >= 0}
         v_places = {(p.layer, p.v) for p in phases if p.v >= 0}
+        graph = tiling.graph
         for e, memory in h_places:
-            held[memory] += tiling.h_cache_bits[e]
+            held[memory] += sum(tiling.h_cache_bits[i] for i in graph.edges_into[e])
         for e, memory in v_places:
-            held[memory] += tiling.v_cache_bits[e]
-        layers = self.tables.problem.workload.layers
+            held[memory] += sum(tiling.v_cache_bits[i] for i in graph.edges_into[e])
         for e, memory in {(e, memories[0]) for _, e, memories, _ in entries}:
-            held[memory] += layers[option.first + e].weight_volume_bits
-        for layer, memory in ((option.first - 1, option.source), (option.last, option.target)):
-            if memory != self.tables.domains.dram:
-                made = layers[layer]
-                elements = made.channels * made.sizes["OX"] * made.sizes["OY"]
-                held[memory] += elements * made.precision.output_bits
+            if memory >= 0:
+                held[memory] += graph.layers[e].weight_volume_bits
+        for memory, bits in self.tables.map_bits(option).items():
+            held[memory] += bits
+        waiting = [t for t, span in enumerate(graph.waits) if span]
+        if waiting:
+            outputs = {(e, memories[2]) for _, e, memories, _ in entries}
+            places = {(p.layer, m) for p in phases for m in (p.producer, p.second) if m >= 0}
+            for t in waiting:
+                most = max(kind.tensor_bits[t] for kind in tiling.kinds)
+                if t < len(graph.layers):
+                    found = {m for e, m in outputs if e == t}
+                else:
+                    readers = {graph.edges[i].layer for i in graph.readers[t]}
+                    found = {m for e, m in places if e in readers}
+                for memory in found:
+                    held[memory] += most
         return held
+
+    def _export(
+        self, kind: KindTables, e: int, memories: tuple[int, int, int]
+    ) -> tuple[float, int]:
+        """(pJ, cycles) of writing the output of a layer-tile out beside."""
+        energy, cycles = kind.exports[e, kind.outputs.index(memories[2])].tolist()
+        return energy, int(cycles)
+
+    def _phase_choices(
+        self,
+        kind: KindTables,
+        k: int,
+        at: list[int],
+        weights: tuple[float, float],
+        spare: float,
+    ) -> list[PhaseChoice]:
+        """The copy phases behind an entry of g that cost at most `spare` more than it."""
+        e, p, i, a, b, c = at
+        pair = kind.pairs[e]
+        costs = kind.g[e, p, i, a, b, c][None] if pair is None else pair[p, :, i, a, b, c]
+        least = weights[0] * kind.g[e, p, i, a, b, c, 0] + weights[1] * kind.g[e, p, i, a, b, c, 1]
+        found = []
+        for second, (energy, cycles) in zip(kind.seconds[e], costs.tolist(), strict=True):
+            if not np.isfinite(energy):
+                continue
+            cost = weights[0] * energy + weights[1] * cycles
+            if cost - least > spare + MARGIN * cost:
+                continue
+            found.append(
+                PhaseChoice(
+                    kind=k,
+                    layer=e,
+                    producer=kind.producers[e][p],
+                    second=second,
+                    operand=kind.inputs[i],
+                    h_use=kind.h_use[e][a],
+                    h_make=kind.h_make[e][b],
+                    v=kind.v[e][c],
+                    energy_pj=energy,
+                    latency_cycles=int(cycles),
+                )
+            )
+        return found
 
     def _entry_floor(
         self, kind: KindTables, e: int, memories: tuple[int, int, int]
     ) -> tuple[float, float]:
         """(pJ, cycles) lower bound of a layer-tile with its tensors in `memories`."""
-        energy, cycles = kind.f[(e, *self._entry(kind, e, memories))].tolist()
+        at = self._entry(kind, e, memories)
+        energy, cycles = (kind.f[(e, *at)] - kind.exports[e, at[2]]).tolist()
         return energy, cycles
 
     def _tensor_bits(
@@ -315,8 +372,10 @@ class ChoiceBuilder:
         """Bits per memory that the whole tensors of a layer-tile take at least."""
         bits: dict[int, int] = {}
         layer = self.tables.problem.workload.layers[index]
-        demand = (layer.weight_volume_bits, kind.kind.edges[e].input_bits, kind.kind.output_bits[e])
+        demand = (layer.weight_volume_bits, kind.kind.operand_bits[e], kind.kind.output_bits[e])
         for memory, amount in zip(memories, demand, strict=True):
+            if memory < 0:
+                continue
             bits[memory] = bits.get(memory, 0) + amount
         return bits
 
@@ -332,7 +391,7 @@ class ChoiceBuilder:
 
         After `patience` nodes the best one is left half searched.
         """
-        index = choices.option.first + choice.layer
+        index = choices.option.layers[choice.layer]
         size = choices.tables[choice.kind].kind.sizes[choice.layer]
         memories = (choice.weight, choice.operand, choice.output)
         tile = MappedTile(self.tables.tile_key(index, *size), memories, weights)
@@ -369,6 +428,8 @@ class ChoiceBuilder:
                 latency_cycles=cycles,
                 held_bits=held,
                 point=point,
+                export_pj=tile.export[0],
+                export_cycles=tile.export[1],
             )
 
         def known(point: MappingPoint) -> LayerChoice:
@@ -384,7 +445,7 @@ class ChoiceBuilder:
         cost = weigh_point(weights, first)
         cutoff = cost + tile.spare
         room = self.tables.domains.sizes_bits
-        shared = self.mappings.shared(memories) - {self.tables.domains.dram}
+        shared = self.mappings.shared(mapped) - {self.tables.domains.dram}
         if not self.tables.rules.joint_capacity:
             return [known(first)]
         reached, points = self.mappings.front(mapped)

@@ -55,14 +55,15 @@ def link_pj_per_bit(hardware: Hardware, operand: Operand, *, inward: bool) -> fl
     return below.read_pj / below.read_bits_per_cycle + dram.write_pj / dram.write_bits_per_cycle
 
 
-def input_bits(tables: StackTables, layer: int) -> int:
-    """Bits per element column (all channels) of what arrives from before `layer`."""
+def input_bits(tables: StackTables, layer: int, operand: int = 0) -> int:
+    """Bits per position (all channels) of what arrives from before `layer`."""
     workload = tables.problem.workload
     first = workload.layers[layer]
-    producer = workload.by_name.get(first.sources[0])
+    producer = workload.by_name.get(first.sources[operand])
     bits = producer.precision.output_bits if producer else workload.input_bits
+    made = producer.channels if producer else workload.input_channels
     # A layer that reads DRAM in place moves its own data width.
-    return first.input_channels * min(bits, first.precision.input_bits)
+    return min(made, first.input_channels) * min(bits, first.precision.input_bits)
 
 
 def input_copy_cycles(tables: StackTables, layer: int, elements: np.ndarray) -> np.ndarray:
@@ -207,25 +208,30 @@ class LayerSums:
         )
 
     def sums(
-        self, x: AxisCounts, y: AxisCounts, *, from_dram: bool, to_dram: bool
+        self, x: AxisCounts, y: AxisCounts, *, from_dram: tuple[bool, ...], to_dram: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """(pJ, cycles) [tile_x, tile_y] of the layer over all tiles of a stack.
 
-        `from_dram`: it is the stack's first layer and its input comes from DRAM, charged
-        here; `to_dram`: it is the last and its output goes there.
+        `from_dram` [operand]: its whole map lies in DRAM and this layer fetches its tiles,
+        charged here; `to_dram`: the layer is the last and its output goes to DRAM.
         """
         ix, iy = self._places(x, y)
         placed = TO_TOP if to_dram else AS_PLACED
         costs = self.grid.costs[:, placed][:, ix[:, None], iy[None, :]]
         energy, cycles = costs[..., ENERGY], costs[..., CYCLES]
-        if from_dram:
-            fresh = np.outer(x.fresh, y.fresh)
-            top = FROM_AND_TO_TOP if to_dram else FROM_TOP
-            in_place = self.grid.costs[:, top][:, ix[:, None], iy[None, :]][..., CYCLES]
-            cycles = np.minimum(
-                in_place, cycles + input_copy_cycles(self.tables, self.layer, fresh)
-            )
-            way_in = fresh * input_bits(self.tables, self.layer) * self.read_pj
+        if any(from_dram):
+            fresh = [np.outer(a, b) for a, b in zip(x.fresh.T, y.fresh.T, strict=True)]
+            if len(fresh) == 1:
+                top = FROM_AND_TO_TOP if to_dram else FROM_TOP
+                in_place = self.grid.costs[:, top][:, ix[:, None], iy[None, :]][..., CYCLES]
+                cycles = np.minimum(
+                    in_place, cycles + input_copy_cycles(self.tables, self.layer, fresh[0])
+                )
+            way_in = np.zeros((len(x.outputs), len(y.outputs)))
+            for operand, fetched in enumerate(from_dram):
+                if fetched:
+                    bits = input_bits(self.tables, self.layer, operand)
+                    way_in += fresh[operand] * bits * self.read_pj
             # Where the operand must rest in DRAM least bounds hold its way in already.
             apart = self.grid.input_rests_on_chip[ix[:, None], iy[None, :]]
             plain = self.grid.plain_pj[:, placed][:, ix[:, None], iy[None, :]]

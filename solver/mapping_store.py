@@ -10,7 +10,6 @@ import numpy as np
 from cost.layer_classes import turn
 from cost.layer_model import LayerModel
 from cost.mapping_search import Aim, BestSearch, MappingPoint, mixed_bound, pareto_set
-from problems.workload import Operand
 from solver.stack_tables import StackTables, TileKey
 
 FIRST_FRONT, WIDENING, WIDEST_FRONT = 1e-3, 8.0, 16.0
@@ -104,18 +103,24 @@ class MappingStore:
             weights=tile.weights,
             weighted_cutoff=goal,
             weighted_only=True,
-            weigh_memory=self._weighed(tile.memories),
+            weigh_memory=self._weighed(tile),
         )
         front = pareto_set(*self._subject(tile), aim, pause=self.pause)
         # Sums in another order may put the best itself a hair beyond the goal.
         self._fronts[tile] = (goal, front or self._best[tile])
 
-    def shared(self, memories: Memories) -> set[int]:
+    def _resting(self, tile: MappedTile) -> list[tuple[tuple[int, ...], int]]:
+        """The chain of each operand, and the memory in which its tensor rests."""
+        w, i, o = tile.memories
+        chains = self.tables.models[tile.key.like[0]].chain
+        # Both operands of an add rest where its input does.
+        return list(zip(chains, (w if w >= 0 else i, i, o), strict=True))
+
+    def shared(self, tile: MappedTile) -> set[int]:
         """Shared on-chip memories in which a mapping decides how much it holds."""
         hardware = self.tables.problem.hardware
         chosen = set()
-        for op, memory in zip((Operand.W, Operand.I, Operand.O), memories, strict=True):
-            chain = hardware.chains[op]
+        for chain, memory in self._resting(tile):
             for m in chain[: chain.index(memory)]:
                 if hardware.memories[m].instances == 1:
                     chosen.add(m)
@@ -152,15 +157,11 @@ class MappingStore:
         return tuple(turn(point) for point in points)
 
     def _subject(self, tile: MappedTile) -> tuple[LayerModel, np.ndarray, tuple[int, int, int]]:
-        chains = self.tables.problem.hardware.chains
-        w, i, o = (
-            chains[op].index(m) + 1
-            for op, m in zip((Operand.W, Operand.I, Operand.O), tile.memories, strict=True)
-        )
+        w, i, o = (chain.index(m) + 1 for chain, m in self._resting(tile))
         layer, width, height = tile.key.like
         return self.tables.models[layer], self.tables.tile_sizes(layer, width, height), (w, i, o)
 
-    def _weighed(self, memories: Memories) -> np.ndarray:
+    def _weighed(self, tile: MappedTile) -> np.ndarray:
         """[memory]: whether holding less there makes a mapping worth keeping."""
-        shared = self.shared(memories) - {self.tables.domains.dram}
+        shared = self.shared(tile) - {self.tables.domains.dram}
         return np.array([m in shared for m in range(len(self.tables.domains.sizes_bits))])

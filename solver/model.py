@@ -13,7 +13,7 @@ from ortools.sat.python import cp_model
 from cost.rules import RuleSet
 from solver.choices import LayerChoice, OptionChoices, PhaseChoice
 from solver.placements import MemoryDomains
-from solver.stack_tables import StackTables
+from solver.stack_tables import KindTables, StackTables, fetching_edge
 
 OBJECTIVE_SCALE = 1 << 46
 """Weighted totals are scaled to about this many units, floors taken term by term."""
@@ -35,6 +35,13 @@ class OptionPlan:
     v: dict[int, int]
     layers: dict[tuple[int, int], LayerChoice]
     phases: dict[tuple[int, int], PhaseChoice]
+
+
+def entry_cost(entry: LayerChoice | PhaseChoice) -> tuple[float, float]:
+    """(pJ, cycles) of a choice for one tile, writing out beside included."""
+    if isinstance(entry, LayerChoice):
+        return entry.energy_pj + entry.export_pj, entry.latency_cycles + entry.export_cycles
+    return entry.energy_pj, entry.latency_cycles
 
 
 class ScheduleModel:
@@ -77,13 +84,12 @@ class ScheduleModel:
         for choices in self.options:
             counts = [table.kind.count for table in choices.tables]
             for entry in (*choices.layers, *choices.phases):
-                weighted = (
-                    self.weights[0] * entry.energy_pj + self.weights[1] * entry.latency_cycles
-                )
+                energy, cycles = entry_cost(entry)
+                weighted = self.weights[0] * energy + self.weights[1] * cycles
                 total += counts[entry.kind] * weighted
             for e in range(len(choices.tables[0].weights)):
                 for memory in {m for table in choices.tables for m in table.weights[e]}:
-                    energy, cycles = self.tables.arrival(choices.option.first + e, memory)
+                    energy, cycles = self.tables.arrival(choices.option.layers[e], memory)
                     total += self.weights[0] * energy + self.weights[1] * cycles
         return max(total, 1e-300)
 
@@ -125,7 +131,8 @@ class ScheduleModel:
             layer_literals.append((entry, literal))
             by_tile[entry.kind, entry.layer].append((entry, literal))
             count = choices.tables[entry.kind].kind.count
-            self._cost(literal, count * entry.energy_pj, count * entry.latency_cycles)
+            energy, cycles = entry_cost(entry)
+            self._cost(literal, count * energy, count * cycles)
         self._layers.append(layer_literals)
         by_edge: dict[tuple[int, int], list[tuple[PhaseChoice, cp_model.IntVar]]]
         by_edge = defaultdict(list)
@@ -138,22 +145,35 @@ class ScheduleModel:
             self._cost(literal, count * phase.energy_pj, count * phase.latency_cycles)
         self._phases.append(phase_literals)
 
+        graph = self.tables.graph(choices.option.layers)
         depth = len(choices.tables[0].weights)
         for k, tables in enumerate(choices.tables):
             follows_weights = not self._maps_weights_itself(tables)
             for e in range(depth):
+                if not tables.runs[e]:
+                    continue
                 mine, edge = by_tile[k, e], by_edge[k, e]
                 # C2, C3: one mapping and one copy phase per layer-tile of a chosen stack.
                 model.add(sum(lit for _, lit in mine) == chosen)
                 model.add(sum(lit for _, lit in edge) == chosen)
                 # C4: the phase brings the operand where the mapping reads it.
                 self._match([(c.operand, x) for c, x in mine], [(c.operand, x) for c, x in edge])
-                # C5: the phase fetches from where the producer left its tile.
-                if e > 0:
-                    before = by_tile[k, e - 1]
-                    self._match(
-                        [(c.output, x) for c, x in before], [(c.producer, x) for c, x in edge]
-                    )
+                # C5: the phase fetches from where the producer, or the first reader of a
+                # tensor from outside, left its tile.
+                for i in graph.edges_into[e]:
+                    t = graph.edges[i].tensor
+                    if tables.kind.tensor_bits[t] == 0:
+                        continue
+                    here = [(self._place(tables, c, i), x) for c, x in edge]
+                    if t < depth:
+                        there = [(c.output, x) for c, x in by_tile[k, t]]
+                    else:
+                        fetch = fetching_edge(graph, tables.kind, t)
+                        if fetch == i:
+                            continue
+                        first = by_edge[k, graph.edges[fetch].layer]
+                        there = [(self._place(tables, c, fetch), x) for c, x in first]
+                    self._match(there, here)
                 # C6: weights stay where the whole stack keeps them.
                 if follows_weights:
                     for memory in tables.weights[e]:
@@ -177,9 +197,14 @@ class ScheduleModel:
         for (kind, layer, _), literals in shared.items():
             if kind == "weight":
                 for memory, literal in literals.items():
-                    energy, cycles = self.tables.arrival(choices.option.first + layer, memory)
+                    energy, cycles = self.tables.arrival(choices.option.layers[layer], memory)
                     self._cost(literal, energy, cycles)
         self._add_capacity(choices, shared, by_tile, by_edge)
+
+    @staticmethod
+    def _place(tables: KindTables, phase: PhaseChoice, edge: int) -> int:
+        """Memory of the producer's tile on an edge of a phase."""
+        return phase.producer if tables.primary[phase.layer] == edge else phase.second
 
     def _match(
         self,
@@ -206,72 +231,112 @@ class ScheduleModel:
     ) -> None:
         """C8: what is alive in a memory at any step of any tile fits it."""
         sizes = self.domains.sizes_bits
-        workload = self.tables.problem.workload
         option = choices.option
         tiling = self.tables.tiling(option)
+        graph = tiling.graph
+        joint = self.rules.joint_capacity
         resident: dict[int, list[tuple[int, cp_model.IntVar, int]]] = defaultdict(list)
         for (kind, layer, _), literals in shared.items():
             for memory, literal in literals.items():
-                if memory == self.domains.dram:
+                if memory in (self.domains.dram, -1):
                     continue
                 if kind == "weight":
-                    bits = workload.layers[option.first + layer].weight_volume_bits
+                    bits = graph.layers[layer].weight_volume_bits
                     resident[memory].append((layer, literal, bits))
-                elif self.rules.joint_capacity:
-                    source_itself = layer == 0 and memory == option.source
+                elif joint:
                     caches = tiling.h_cache_bits if kind == "h" else tiling.v_cache_bits
-                    bits = 0 if source_itself else caches[layer]
+                    bits = sum(
+                        caches[i]
+                        for i in graph.edges_into[layer]
+                        if self.tables.source_of(option, graph, graph.edges[i].tensor) != memory
+                    )
                     resident[memory].append((-1, literal, bits))
-        whole_maps = self._whole_maps(choices) if self.rules.joint_capacity else {}
+        whole_maps = self.tables.map_bits(option) if joint else {}
         for memory in range(len(sizes)):
             if memory == self.domains.dram:
                 continue
             stay = resident[memory]
             room = sizes[memory] - whole_maps.get(memory, 0)
-            if not self.rules.joint_capacity:
+            if not joint:
                 if sum(bits for _, _, bits in stay) > room:
                     self.model.add(sum(bits * x for _, x, bits in stay) <= room)
                 continue
             for (k, e), entries in by_tile.items():
                 uses = [(x, self._held(c, memory, choices, k, e)) for c, x in entries]
                 others = [(x, bits) for layer, x, bits in stay if layer != e]
-                worst = max((b for _, b in uses), default=0) + sum(b for _, b in others)
-                if worst > room:
-                    self.model.add(
-                        sum(b * x for x, b in uses) + sum(b * x for x, b in others) <= room
-                    )
+                others += self._waiting(choices, k, e, memory, by_tile, by_edge)
+                self._fit(uses, others, room)
             for (k, e), phases in by_edge.items():
-                if e > 0:
-                    continue
-                # The input tile on its way in, before the first layer runs.
-                fresh = choices.tables[k].kind.edges[0].fresh_bits
-                landing = [x for c, x in phases if c.producer == memory and memory != option.source]
-                everything = sum(b for _, _, b in stay)
-                if landing and fresh + everything > room:
-                    self.model.add(fresh * sum(landing) + sum(b * x for _, x, b in stay) <= room)
+                # Tiles from outside on their way in, before the layer runs.
+                tables = choices.tables[k]
+                landing = []
+                for i in graph.edges_into[e]:
+                    t = graph.edges[i].tensor
+                    if fetching_edge(graph, tables.kind, t) != i:
+                        continue
+                    source = self.tables.source_of(option, graph, t)
+                    fresh = tables.kind.tensor_bits[t]
+                    landing += [
+                        (x, fresh)
+                        for c, x in phases
+                        if self._place(tables, c, i) == memory and memory != source
+                    ]
+                if landing:
+                    landing += [(x, bits) for _, x, bits in stay]
+                    landing += self._waiting(choices, k, e, memory, by_tile, {})
+                    self._fit([], landing, room)
+
+    def _fit(
+        self,
+        uses: list[tuple[cp_model.IntVar, int]],
+        others: list[tuple[cp_model.IntVar, int]],
+        room: int,
+    ) -> None:
+        """What a step uses (one of `uses`) and what stays beside it fit, or always do."""
+        if max((bits for _, bits in uses), default=0) + sum(b for _, b in others) > room:
+            self.model.add(sum(bits * x for x, bits in [*uses, *others]) <= room)
+
+    def _waiting(
+        self,
+        choices: OptionChoices,
+        k: int,
+        e: int,
+        memory: int,
+        by_tile: dict[tuple[int, int], list[tuple[LayerChoice, cp_model.IntVar]]],
+        by_edge: dict[tuple[int, int], list[tuple[PhaseChoice, cp_model.IntVar]]],
+    ) -> list[tuple[cp_model.IntVar, int]]:
+        """Tiles of branch tensors in `memory` that wait for later readers while e runs.
+
+        Those from outside only with `by_edge`.
+        """
+        tables = choices.tables[k]
+        graph = self.tables.graph(choices.option.layers)
+        found = []
+        for t, span in enumerate(graph.waits):
+            bits = tables.kind.tensor_bits[t]
+            if e not in span or bits == 0:
+                continue
+            if t < len(graph.layers):
+                found += [(x, bits) for c, x in by_tile[k, t] if c.output == memory]
+            elif by_edge and memory != self.tables.source_of(choices.option, graph, t):
+                i = fetching_edge(graph, tables.kind, t)
+                if graph.edges[i].layer <= e:
+                    phases = by_edge[k, graph.edges[i].layer]
+                    found += [(x, bits) for c, x in phases if self._place(tables, c, i) == memory]
+        return found
 
     def _held(self, c: LayerChoice, memory: int, choices: OptionChoices, k: int, e: int) -> int:
         """Bits that a layer-tile's mapping holds in `memory`, whole maps there excluded."""
         bits = c.held_bits[memory]
-        kind = choices.tables[k].kind
-        depth = len(kind.edges)
-        if e == 0 and c.operand == memory == choices.option.source:
-            bits -= kind.edges[0].input_bits
-        if e == depth - 1 and c.output == memory == choices.option.target:
+        option = choices.option
+        graph, kind = self.tables.graph(option.layers), choices.tables[k].kind
+        if c.operand == memory:
+            for i in graph.edges_into[e]:
+                if self.tables.source_of(option, graph, graph.edges[i].tensor) == memory:
+                    bits -= kind.edges[i].operand_bits
+        if e == len(graph.layers) - 1 and c.output == memory == option.target:
             bits -= kind.output_bits[e]
         return bits
-
-    def _whole_maps(self, choices: OptionChoices) -> dict[int, int]:
-        """Bits of the feature maps that rest on chip before and after the stack."""
-        option = choices.option
-        layers = self.tables.problem.workload.layers
-        maps: dict[int, int] = defaultdict(int)
-        for layer, memory in ((option.first - 1, option.source), (option.last, option.target)):
-            if memory != self.domains.dram:
-                made = layers[layer]
-                bits = made.channels * made.sizes["OX"] * made.sizes["OY"]
-                maps[memory] += bits * made.precision.output_bits
-        return maps
 
     def plans(self, solver: cp_model.CpSolver) -> tuple[OptionPlan, ...]:
         """The chosen stacks, in order, read from a solver that holds a solution."""
@@ -306,4 +371,4 @@ class ScheduleModel:
                     },
                 )
             )
-        return tuple(sorted(found, key=lambda plan: plan.choices.option.first))
+        return tuple(found)

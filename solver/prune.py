@@ -1,6 +1,6 @@
 """Exact pruning of stack options by bounds through the whole network.
 
-Stacks form a path over cut points. With the cheapest ways (in pJ, in cycles) from the
+Stacks form a path over cuts. With the cheapest ways (in pJ, in cycles) from the
 input to each cut and from each cut to the output, no schedule through an option costs
 less than ways + option; if that cannot beat the incumbent, the option is out. Bounds come
 in stages, each tighter and dearer, and only options still alive are refined.
@@ -14,10 +14,11 @@ import numpy as np
 
 from solver.objective import Objective
 from solver.screen import Screen, ScreenedRange
+from solver.space import Node
 from solver.stack_tables import StackOption, StackTables
 
-Ways = dict[tuple[int, int], float]
-"""Cheapest cost to or from each (cut, memory)."""
+Ways = dict[Node, float]
+"""Cheapest cost to or from each node."""
 SAFETY = 1e-9
 """Relative margin of pruning by floats: an option within it of the incumbent stays."""
 
@@ -66,8 +67,17 @@ class Pool:
 
     tables: StackTables
     ranges: list[PoolRange]
-    n_layers: int
     screen: Screen
+
+    @property
+    def start(self) -> Node:
+        """Where every path starts: at the network's input."""
+        return (0, self.tables.domains.dram, -1)
+
+    @property
+    def end(self) -> Node:
+        """Where every path ends: at the network's output."""
+        return (self.screen.last_cut, self.tables.domains.dram, -1)
 
     def focus(self, chosen: list[tuple[int, tuple[int, ...]]]) -> Pool:
         """A pool of only the chosen (range number, index) options, with bounds of its own."""
@@ -84,7 +94,7 @@ class Pool:
             )
         for k, index in chosen:
             ranges[k].alive[index] = True
-        return Pool(tables=self.tables, screen=self.screen, ranges=ranges, n_layers=self.n_layers)
+        return Pool(tables=self.tables, screen=self.screen, ranges=ranges)
 
     def refresh(self) -> None:
         """Take over what the screen has learnt."""
@@ -128,14 +138,13 @@ class Pool:
                 for t, target in enumerate(spec.targets):
                     if np.isfinite(cost[s, t]):
                         arcs.append(
-                            ((spec.first, source), (spec.last + 1, target), float(cost[s, t]))
+                            (spec.tail_node(source), spec.head_node(target), float(cost[s, t]))
                         )
-        dram = self.tables.domains.dram
-        ahead: dict[tuple[int, int], float] = {(0, dram): 0.0}
+        ahead: Ways = {self.start: 0.0}
         for tail, head, cost_ in sorted(arcs):
             if tail in ahead:
                 ahead[head] = min(ahead.get(head, np.inf), ahead[tail] + cost_)
-        behind: dict[tuple[int, int], float] = {(self.n_layers, dram): 0.0}
+        behind: Ways = {self.end: 0.0}
         for tail, head, cost_ in sorted(arcs, key=lambda arc: arc[1], reverse=True):
             if head in behind:
                 behind[tail] = min(behind.get(tail, np.inf), behind[head] + cost_)
@@ -147,8 +156,8 @@ class Pool:
         """Weighted bound of any schedule through each option of `r`."""
         ahead, behind = ways
         spec = r.screened.range
-        before = np.array([ahead.get((spec.first, s), np.inf) for s in spec.sources])
-        after = np.array([behind.get((spec.last + 1, t), np.inf) for t in spec.targets])
+        before = np.array([ahead.get(spec.tail_node(s), np.inf) for s in spec.sources])
+        after = np.array([behind.get(spec.head_node(t), np.inf) for t in spec.targets])
         cost = weigh(weights, r)
         return cost + before[:, None] + after[None, :]
 
@@ -179,9 +188,8 @@ class Pool:
 
     def lower_bound(self, objective: Objective) -> float:
         """Bound on the objective over all schedules of alive options."""
-        end = (self.n_layers, self.tables.domains.dram)
-        energy = self.ways((1.0, 0.0))[0].get(end, np.inf)
-        latency = self.ways((0.0, 1.0))[0].get(end, np.inf)
+        energy = self.ways((1.0, 0.0))[0].get(self.end, np.inf)
+        latency = self.ways((0.0, 1.0))[0].get(self.end, np.inf)
         return float(objective.of(energy, latency))
 
 
@@ -197,10 +205,7 @@ def make_pool(screen: Screen) -> Pool:
         )
         for s in screen.screen()
     ]
-    tables = screen.tables
-    return Pool(
-        tables=tables, screen=screen, ranges=ranges, n_layers=len(tables.problem.workload.layers)
-    )
+    return Pool(tables=screen.tables, screen=screen, ranges=ranges)
 
 
 def refine_by_layer(

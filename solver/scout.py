@@ -32,10 +32,9 @@ def tangent(objective: Objective, energy: float, latency: float) -> tuple[float,
 
 def floor_of(pool: Pool) -> tuple[float, float]:
     """Bounds on energy and on latency over all schedules of a pool; infinite if it has none."""
-    end = (pool.n_layers, pool.tables.domains.dram)
     return (
-        float(pool.ways((1.0, 0.0))[0].get(end, np.inf)),
-        float(pool.ways((0.0, 1.0))[0].get(end, np.inf)),
+        float(pool.ways((1.0, 0.0))[0].get(pool.end, np.inf)),
+        float(pool.ways((0.0, 1.0))[0].get(pool.end, np.inf)),
     )
 
 
@@ -114,23 +113,24 @@ class Scout:
     def _best_path(self, pool: Pool, weights: tuple[float, float]) -> Pool:
         """The single cheapest path of a pool, by bounds."""
         ahead, _ = pool.ways(weights)
-        node = (pool.n_layers, pool.tables.domains.dram)
+        node = pool.end
         chosen = []
-        while node != (0, pool.tables.domains.dram):
+        while node != pool.start:
             best = None
             for k, r in enumerate(pool.ranges):
                 spec = r.screened.range
-                if spec.last + 1 != node[0] or node[1] not in spec.targets:
+                heads = [spec.head_node(target) for target in spec.targets]
+                if node not in heads:
                     continue
-                t = spec.targets.index(node[1])
+                t = heads.index(node)
                 cost = np.where(r.alive, weigh(weights, r), np.inf)[..., t]
                 for s, source in enumerate(spec.sources):
-                    before = ahead.get((spec.first, source), np.inf)
+                    before = ahead.get(spec.tail_node(source), np.inf)
                     index = np.unravel_index(cost[..., s].argmin(), cost[..., s].shape)
                     total = before + cost[(*index, s)]
                     if np.isfinite(total) and (best is None or total < best[0]):
                         place = (*(int(i) for i in index), s, t)
-                        best = (total, k, place, (spec.first, source))
+                        best = (total, k, place, spec.tail_node(source))
             if best is None:
                 return pool
             chosen.append((best[1], best[2]))
@@ -142,7 +142,7 @@ class Scout:
         ranked = []
         for k, r in enumerate(self.pool.ranges):
             spec = r.screened.range
-            if (spec.first, spec.last) != (0, self.pool.n_layers - 1):
+            if (spec.tail, spec.head) != (0, self.pool.end[0]):
                 continue
             areas = np.outer(spec.widths, spec.heights)
             octaves = np.broadcast_to(

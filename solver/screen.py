@@ -8,8 +8,10 @@ import numpy as np
 
 from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP
 from cost.overlap import OverlapMode
+from cost.stack_graph import stack_graph
+from problems.workload import Operand
 from solver.axis_counts import AxisCounts, axis_counts
-from solver.floor_sums import LayerSums, layer_sums
+from solver.floor_sums import LayerSums, layer_sums, link_pj_per_bit
 from solver.space import StackRange
 from solver.stack_tables import StackOption, StackTables
 
@@ -27,18 +29,29 @@ class ScreenedRange:
         m, w, h, s, t = index
         r = self.range
         return StackOption(
-            r.first, r.last, r.widths[w], r.heights[h], r.modes[m], r.sources[s], r.targets[t]
+            r.layers,
+            r.widths[w],
+            r.heights[h],
+            r.modes[m],
+            r.sources[s],
+            r.targets[t],
+            -1 if r.sources[s] == r.dram else r.carried,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
-    """What ranges that end in the same layer share."""
+    """What ranges that end in the same layer and write the same maps out share."""
 
     last: int
+    exports: tuple[int, ...]
     widths: tuple[int, ...]
     heights: tuple[int, ...]
     modes: tuple[OverlapMode, ...]
+
+
+Fetched = tuple[bool, ...]
+"""Per operand of a layer: whether its tiles are fetched from DRAM for this layer."""
 
 
 class Screen:
@@ -46,37 +59,38 @@ class Screen:
 
     def __init__(self, tables: StackTables, ranges: tuple[StackRange, ...]) -> None:
         self.tables, self.ranges = tables, ranges
-        self._counts: dict[tuple[_Grid, str, bool], tuple[AxisCounts, ...]] = {}
-        self._start: dict[_Grid, int] = {}
+        self.last_cut = max(r.head for r in ranges)
+        self._counts: dict[tuple[_Grid, str, bool, int], AxisCounts] = {}
+        members: dict[_Grid, set[int]] = {}
         for r in ranges:
-            grid = self._grid_of(r)
-            self._start[grid] = min(r.first, self._start.get(grid, r.first))
+            members.setdefault(self._grid_of(r), set()).update(r.layers)
         sizes: dict[int, tuple[set[int], set[int]]] = {}
-        for grid, start in self._start.items():
-            stack = tables.problem.workload.layers[start : grid.last + 1]
+        for grid, layers in members.items():
+            graph = stack_graph(
+                tables.problem.workload, tuple(sorted(layers)), tables.rules, grid.exports
+            )
             for number, (axis, tiles) in enumerate((("x", grid.widths), ("y", grid.heights))):
                 for cached in (False, True):
-                    counts = axis_counts(stack, axis, tiles, cached, tables.rules.true_spans)
-                    self._counts[grid, axis, cached] = counts
-                    for e, count in enumerate(counts):
-                        found = sizes.setdefault(start + e, (set(), set()))
+                    counts = axis_counts(graph, axis, tiles, cached)
+                    for position, count in zip(graph.positions, counts, strict=True):
+                        self._counts[grid, axis, cached, position] = count
+                        found = sizes.setdefault(position, (set(), set()))
                         found[number].update(count.outputs.tolist())
         self.layers: dict[int, LayerSums] = layer_sums(tables, sizes)
-        self._known: dict[tuple[_Grid, int, bool, bool], tuple[np.ndarray, np.ndarray]] = {}
+        self._known: dict[tuple[_Grid, int, Fetched, bool], tuple[np.ndarray, np.ndarray]] = {}
 
     @staticmethod
     def _grid_of(r: StackRange) -> _Grid:
-        return _Grid(r.last, r.widths, r.heights, r.modes)
+        return _Grid(r.last, r.exports, r.widths, r.heights, r.modes)
 
     def _axes(self, grid: _Grid, mode: OverlapMode, layer: int) -> tuple[AxisCounts, AxisCounts]:
-        e = layer - self._start[grid]
         return (
-            self._counts[grid, "x", mode.caches_columns][e],
-            self._counts[grid, "y", mode.caches_rows][e],
+            self._counts[grid, "x", mode.caches_columns, layer],
+            self._counts[grid, "y", mode.caches_rows, layer],
         )
 
     def _sums(
-        self, grid: _Grid, layer: int, *, from_dram: bool, to_dram: bool
+        self, grid: _Grid, layer: int, *, from_dram: Fetched, to_dram: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """(pJ, cycles) [mode, width, height] of one layer in the stacks of a grid."""
         key = (grid, layer, from_dram, to_dram)
@@ -90,34 +104,53 @@ class Screen:
             self._known[key] = np.stack([e for e, _ in found]), np.stack([c for _, c in found])
         return self._known[key]
 
+    def _fetched(self, r: StackRange, source: int) -> dict[int, Fetched]:
+        """Which operands come from DRAM, by layer of a stack.
+
+        `source`: the memory that the carried map lies in. A tensor with several readers is
+        charged to the first one.
+        """
+        graph = self.tables.graph(r.layers)
+        found = {p: [False] * len(into) for p, into in zip(r.layers, graph.edges_into, strict=True)}
+        for edge in graph.edges:
+            carried = graph.tensors[edge.tensor].producer == r.carried and source != r.dram
+            if edge.fetches and not carried:
+                found[r.layers[edge.layer]][edge.operand] = True
+        return {p: tuple(flags) for p, flags in found.items()}
+
+    def _exported_pj(self, r: StackRange) -> float:
+        """pJ of writing maps out while the stack runs: each goes over DRAM's link once."""
+        if not r.exports:
+            return 0.0
+        graph = self.tables.graph(r.layers)
+        link = link_pj_per_bit(self.tables.problem.hardware, Operand.O, inward=False)
+        return sum(graph.tensors[e].map_bits for e in graph.exports) * link
+
     def screen(self) -> tuple[ScreenedRange, ...]:
         """Floors of every option of every range, by all that was sharpened so far."""
-        dram = self.tables.domains.dram
-        later: dict[tuple[_Grid, int, bool], tuple[np.ndarray, np.ndarray]] = {}
-        heads: dict[tuple[_Grid, int, bool, bool], tuple[np.ndarray, np.ndarray]] = {}
-        for grid, start in self._start.items():
-            shape = (len(grid.modes), len(grid.widths), len(grid.heights))
-            for to_dram in (False, True):
-                total = np.zeros(shape), np.zeros(shape)
-                for layer in range(grid.last, start - 1, -1):
-                    later[grid, layer, to_dram] = total
-                    last = to_dram and layer == grid.last
-                    inner = self._sums(grid, layer, from_dram=False, to_dram=last)
-                    first = self._sums(grid, layer, from_dram=True, to_dram=last)
-                    heads[grid, layer, to_dram, False] = inner
-                    heads[grid, layer, to_dram, True] = first
-                    total = total[0] + inner[0], total[1] + inner[1]
         out = []
         for r in self.ranges:
             grid = self._grid_of(r)
             shape = (len(r.modes), len(r.widths), len(r.heights), len(r.sources), len(r.targets))
             energy, latency = np.empty(shape), np.empty(shape)
+            exported = self._exported_pj(r)
+            known: dict[tuple[bool, bool], tuple[np.ndarray, np.ndarray]] = {}
             for s, source in enumerate(r.sources):
                 for t, target in enumerate(r.targets):
-                    tail = later[grid, r.first, target == dram]
-                    head = heads[grid, r.first, target == dram, source == dram]
-                    energy[..., s, t] = tail[0] + head[0]
-                    latency[..., s, t] = tail[1] + head[1]
+                    ends = (source == r.dram, target == r.dram)
+                    if ends not in known:
+                        parts = [
+                            self._sums(
+                                grid,
+                                layer,
+                                from_dram=fetched,
+                                to_dram=layer == r.last and target == r.dram,
+                            )
+                            for layer, fetched in self._fetched(r, source).items()
+                        ]
+                        known[ends] = sum(p[0] for p in parts), sum(p[1] for p in parts)
+                    energy[..., s, t] = known[ends][0] + exported
+                    latency[..., s, t] = known[ends][1]
                     if not self._maps_fit(r, source, target):
                         energy[..., s, t] = latency[..., s, t] = np.inf
             out.append(ScreenedRange(range=r, energy=energy, latency=latency))
@@ -125,12 +158,12 @@ class Screen:
 
     def _maps_fit(self, r: StackRange, source: int, target: int) -> bool:
         """Whether the maps before and after the stack fit the memory that both rest in."""
-        if source != target or source == self.tables.domains.dram:
+        if source != target or source == r.dram:
             return True
         layers = self.tables.problem.workload.layers
         bits = 0
-        for made in (layers[r.first - 1], layers[r.last]):
-            elements = made.channels * made.sizes["OX"] * made.sizes["OY"]
+        for made in (layers[r.carried], layers[r.last]):
+            elements = made.sizes["B"] * made.channels * made.sizes["OX"] * made.sizes["OY"]
             bits += elements * made.precision.output_bits
         return bits <= self.tables.domains.sizes_bits[source]
 
@@ -140,20 +173,17 @@ class Screen:
         `alive`: ranges with masks of the options that matter, [mode, width, height, source,
         target]; sizes that occur in none of them keep their floors.
         """
-        dram = self.tables.domains.dram
         cases: dict[tuple[_Grid, bool, bool], np.ndarray] = {}
         for r, mask in alive:
-            if not r.first <= layer <= r.last:
+            if layer not in r.layers:
                 continue
             grid = self._grid_of(r)
             for s, source in enumerate(r.sources):
+                fetched = self._fetched(r, source)[layer] == (True,)
                 for t, target in enumerate(r.targets):
                     here = mask[..., s, t]
                     if here.any():
-                        ends = (
-                            layer == r.first and source == dram,
-                            layer == r.last and target == dram,
-                        )
+                        ends = (fetched, layer == r.last and target == r.dram)
                         seen = cases.get((grid, *ends))
                         cases[(grid, *ends)] = here if seen is None else seen | here
         self._sharpen_sizes(layer, cases)

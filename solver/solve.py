@@ -12,6 +12,7 @@ import numpy as np
 from cost.overlap import OverlapMode
 from cost.rules import EXACT, RuleSet
 from cost.schedule import Schedule
+from cost.stack_graph import consumers
 from problems.errors import InfeasibleError, ProblemError
 from problems.problem import Problem
 from problems.workload import Padding
@@ -24,7 +25,7 @@ from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
 from solver.scout import Scout, floor_of, tangent
 from solver.screen import Screen
-from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
+from solver.space import EFFICIENT, StackRange, TileSpace, node_text, stack_ranges
 from solver.stack_tables import StackTables
 from solver.weighted import (
     SearchLimits,
@@ -77,26 +78,32 @@ def solve(
 def evaluate_stacks(
     problem: Problem,
     rules: RuleSet,
-    stacks: tuple[tuple[int, int, int, int, OverlapMode], ...],
+    stacks: tuple[tuple[tuple[int, ...], int, int, OverlapMode], ...],
     objective: Objective,
     tables: StackTables | None = None,
     time_limit_s: float | None = None,
 ) -> Result:
-    """Optimal placements and mappings for fixed stacks (first, last, tile_x, tile_y, mode)."""
+    """Optimal placements and mappings for fixed stacks (layers, tile_x, tile_y, mode)."""
     tables = tables or _tables(problem, rules)
     layers = problem.workload.layers
     dram = tables.domains.dram
+    users = consumers(problem.workload)
     ranges = tuple(
         StackRange(
-            first=first,
-            last=last,
-            widths=(min(tile_x, layers[last].sizes["OX"]),),
-            heights=(min(tile_y, layers[last].sizes["OY"]),),
+            layers=stack,
+            tail=number,
+            head=number + 1,
+            carried=-1,
+            exports=tuple(p for p in stack[:-1] if any(u not in stack for u in users[p])),
+            widths=(min(tile_x, layers[stack[-1]].sizes["OX"]),),
+            heights=(min(tile_y, layers[stack[-1]].sizes["OY"]),),
             modes=(mode,),
             sources=(dram,),
             targets=(dram,),
+            dram=dram,
+            is_chain=problem.workload.is_chain,
         )
-        for first, last, tile_x, tile_y, mode in stacks
+        for number, (stack, tile_x, tile_y, mode) in enumerate(stacks)
     )
     space = _space(ranges, TileSpace(text="fixed"), tuple(OverlapMode), None, rules)
     limits = _limits(time_limit_s, None, 0)
@@ -104,23 +111,20 @@ def evaluate_stacks(
 
 
 def _tables(problem: Problem, rules: RuleSet) -> StackTables:
+    if rules.true_padding:
+        return StackTables(problem, rules)
+    # The reference knows neither; costing them as if absent would be wrong in silence.
     if not problem.workload.is_chain:
         raise ProblemError(
-            f"{problem.source}: workload {problem.workload.name} branches: only chains of "
-            "layers can be solved so far (evaluate --policy defines takes any graph)"
+            f"{problem.source}: workload {problem.workload.name} branches: under the rules "
+            f"{rules.name} only chains can be solved (evaluate --policy defines takes any graph)"
         )
     for layer in problem.workload.layers:
-        # Neither is in the geometry yet; costing them as if absent would be wrong in silence.
-        if layer.sizes["B"] > 1:
-            raise ProblemError(
-                f"{problem.source}: layer {layer.name}: batch size {layer.sizes['B']}: only "
-                "batch 1 can be solved so far"
-            )
         if layer.padding != Padding():
             raise ProblemError(
-                f"{problem.source}: layer {layer.name}: padding cannot be solved so far"
+                f"{problem.source}: layer {layer.name}: the rules {rules.name} know no padding"
             )
-        if not rules.true_spans and max(layer.dilation_x, layer.dilation_y) > 1:
+        if max(layer.dilation_x, layer.dilation_y) > 1:
             raise ProblemError(
                 f"{problem.source}: layer {layer.name}: the rules {rules.name} know no dilation"
             )
@@ -276,10 +280,9 @@ class _Search:
 
     def _prove_floors(self, pool: Pool) -> None:
         """Put the bounds on energy alone and on latency alone into the proof."""
-        end = (pool.n_layers, self.tables.domains.dram)
         for weights in ((1.0, 0.0), (0.0, 1.0)):
             ahead, _ = pool.ways(weights)
-            floor = ahead.get(end, np.inf)
+            floor = ahead.get(pool.end, np.inf)
             if np.isfinite(floor):
                 self._prove(
                     WeightedOptimum(
@@ -293,15 +296,14 @@ class _Search:
                 )
 
     def _prove(self, optimum: WeightedOptimum) -> None:
-        memories = self.tables.problem.hardware.memories
         self.proof.append(
             WeightedBound(
                 energy_weight=optimum.weights[0],
                 latency_weight=optimum.weights[1],
                 bound=optimum.bound,
                 potentials={
-                    f"{cut}:{memories[m].name}": value
-                    for (cut, m), value in sorted(optimum.potentials.items())
+                    node_text(self.tables.problem, node): value
+                    for node, value in sorted(optimum.potentials.items())
                 },
                 survivors=optimum.survivors,
             )

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from cost.axis_tiles import efficient_sizes
 from cost.overlap import OverlapMode
 from cost.rules import RuleSet
+from cost.stack_graph import consumers
 from problems.errors import ProblemError
 from problems.problem import Problem
 from problems.workload import Layer
+from solver.cuts import ancestors, cuts, producers
 from solver.placements import memory_domains
 
 
@@ -50,17 +52,49 @@ def parse_tiles(text: str) -> TileSpace:
     )
 
 
+Node = tuple[int, int, int]
+"""A place on a path of stacks: number of the cut, memory of the map that the last stack left,
+and that map's producer (-1: in DRAM, or in a chain, where it is clear)."""
+
+
+def node_text(problem: Problem, node: Node) -> str:
+    """A node as certificates name it: CUT:MEMORY, or CUT:MEMORY:LAYER where that matters."""
+    cut, memory, producer = node
+    text = f"{cut}:{problem.hardware.memories[memory].name}"
+    return text if producer < 0 else f"{text}:{problem.workload.layers[producer].name}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackRange:
-    """One run of layers with the tile sizes, modes and boundary memories it may take."""
+    """A set of layers with the tile sizes, modes and boundary memories it may take.
 
-    first: int
-    last: int
+    `tail` / `head`: numbers of the cuts before and after. `carried`: the producer whose map
+    may come from a memory on chip (-1: none), one of `sources`; all other maps, and those
+    that leave while the stack runs (`exports`), are in DRAM.
+    """
+
+    layers: tuple[int, ...]
+    tail: int
+    head: int
+    carried: int
+    exports: tuple[int, ...]
     widths: tuple[int, ...]
     heights: tuple[int, ...]
     modes: tuple[OverlapMode, ...]
     sources: tuple[int, ...]
     targets: tuple[int, ...]
+    dram: int
+    is_chain: bool
+
+    @property
+    def first(self) -> int:
+        """Position of the first layer."""
+        return self.layers[0]
+
+    @property
+    def last(self) -> int:
+        """Position of the last layer, whose output is tiled."""
+        return self.layers[-1]
 
     @property
     def options(self) -> int:
@@ -72,6 +106,16 @@ class StackRange:
             * len(self.sources)
             * len(self.targets)
         )
+
+    def tail_node(self, source: int) -> Node:
+        """Where a path comes from if the carried map lies in `source`."""
+        plain = source == self.dram or self.is_chain
+        return (self.tail, source, -1 if plain else self.carried)
+
+    def head_node(self, target: int) -> Node:
+        """Where a path goes on if the last map goes to `target`."""
+        plain = target == self.dram or self.is_chain
+        return (self.head, target, -1 if plain else self.last)
 
 
 def axis_unrolling(problem: Problem, layer: Layer, dim: str) -> int:
@@ -85,14 +129,14 @@ def axis_unrolling(problem: Problem, layer: Layer, dim: str) -> int:
 def boundary_memories(problem: Problem, layer: int, rules: RuleSet) -> tuple[int, ...]:
     """Memories where the feature map after `layer` (-1: network input) may live whole.
 
-    The network's input and output live in DRAM. Only the exact rules know other places.
+    The network's input and outputs live in DRAM. Only the exact rules know other places.
     """
     domains = memory_domains(problem.hardware)
-    layers = problem.workload.layers
-    if layer < 0 or layer == len(layers) - 1 or not rules.joint_capacity:
+    workload = problem.workload
+    if layer < 0 or not rules.joint_capacity or not consumers(workload)[layer]:
         return (domains.dram,)
-    produced = layers[layer]
-    bits = produced.precision.output_bits * produced.channels
+    produced = workload.layers[layer]
+    bits = produced.precision.output_bits * produced.channels * produced.sizes["B"]
     bits *= produced.sizes["OX"] * produced.sizes["OY"]
     return tuple(i for i in domains.caches if bits <= domains.sizes_bits[i])
 
@@ -104,32 +148,71 @@ def stack_ranges(
     modes: tuple[OverlapMode, ...],
     max_depth: int | None,
 ) -> tuple[StackRange, ...]:
-    """Every run of layers with its tile sizes; `max_depth` caps the layers of a stack."""
-    layers = problem.workload.layers
+    """Every stack of layers with its tile sizes; `max_depth` caps the layers of a stack.
+
+    Raises ProblemError if the workload branches too widely.
+    """
+    workload = problem.workload
+    all_cuts = cuts(workload)
+    number = {cut: i for i, cut in enumerate(all_cuts)}
+    needs, users = ancestors(workload), consumers(workload)
+    boundaries = {i: boundary_memories(problem, i, rules) for i in range(len(workload.layers))}
+    dram = memory_domains(problem.hardware).dram
     ranges = []
-    boundaries = {i: boundary_memories(problem, i, rules) for i in range(-1, len(layers))}
-    for last, layer in enumerate(layers):
-        width, height = layer.sizes["OX"], layer.sizes["OY"]
-        if tiles.every_size:
-            widths, heights = tuple(range(1, width + 1)), tuple(range(1, height + 1))
-        elif tiles.widths is not None and tiles.heights is not None:
-            widths = tuple(sorted({min(t, width) for t in tiles.widths}))
-            heights = tuple(sorted({min(t, height) for t in tiles.heights}))
-        else:
-            widths = efficient_sizes(width, axis_unrolling(problem, layer, "OX"))
-            heights = efficient_sizes(height, axis_unrolling(problem, layer, "OY"))
-        for first in range(last + 1):
-            if max_depth is not None and last - first + 1 > max_depth:
+    for last, layer in enumerate(workload.layers):
+        widths, heights = _tile_sizes(problem, layer, tiles)
+        for cut in all_cuts:
+            if last in cut:
                 continue
-            ranges.append(
-                StackRange(
-                    first=first,
-                    last=last,
-                    widths=widths,
-                    heights=heights,
-                    modes=modes,
-                    sources=boundaries[first - 1],
-                    targets=boundaries[last],
-                )
+            stack = (needs[last] | {last}) - cut
+            if max_depth is not None and len(stack) > max_depth:
+                continue
+            layers = tuple(sorted(stack))
+            # The last stack's map is all read here if it comes from chip.
+            carried = sorted(
+                {p for e in layers for p in producers(workload)[e] if p in cut}
+                & {p for p in cut if all(u in stack for u in users[p])}
             )
+            for k, source in enumerate(carried or [-1]):
+                places = boundaries[source] if source >= 0 else (dram,)
+                if k > 0:
+                    places = tuple(m for m in places if m != dram)
+                if not places:
+                    continue
+                ranges.append(
+                    StackRange(
+                        layers=layers,
+                        tail=number[cut],
+                        head=number[cut | stack],
+                        carried=source,
+                        exports=tuple(
+                            p for p in layers[:-1] if any(u not in stack for u in users[p])
+                        ),
+                        widths=widths,
+                        heights=heights,
+                        modes=modes,
+                        sources=places,
+                        targets=boundaries[last],
+                        dram=dram,
+                        is_chain=workload.is_chain,
+                    )
+                )
     return tuple(ranges)
+
+
+def _tile_sizes(
+    problem: Problem, layer: Layer, tiles: TileSpace
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Widths and heights that stacks ending in `layer` may be cut to."""
+    width, height = layer.sizes["OX"], layer.sizes["OY"]
+    if tiles.every_size:
+        return tuple(range(1, width + 1)), tuple(range(1, height + 1))
+    if tiles.widths is not None and tiles.heights is not None:
+        return (
+            tuple(sorted({min(t, width) for t in tiles.widths})),
+            tuple(sorted({min(t, height) for t in tiles.heights})),
+        )
+    return (
+        efficient_sizes(width, axis_unrolling(problem, layer, "OX")),
+        efficient_sizes(height, axis_unrolling(problem, layer, "OY")),
+    )

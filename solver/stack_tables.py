@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from cost.capacity_bound import Occupancy, capacity_prices
-from cost.copy_tables import WITHIN_W, build_copy_tables, copy_energy, phase_latency
+from cost.copy_tables import WITHIN_O, WITHIN_W, build_copy_tables, copy_energy, phase_latency
 from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, tile_floors
 from cost.kind_paths import kind_bounds, weigh_table
 from cost.layer_classes import is_symmetric, layer_classes
@@ -16,11 +16,12 @@ from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
 from cost.mapping_bounds import least_bounds, lower_bounds
 from cost.mapping_search import size_vector
 from cost.overlap import OverlapMode
-from cost.phase_tables import PhaseChoices, phase_table
+from cost.phase_tables import Arrival, PhaseChoices, phase_table
 from cost.rules import RuleSet
+from cost.stack_graph import StackGraph, stack_graph
 from cost.stack_tiles import StackTiling, TileKind, tile_stack
 from problems.problem import Problem
-from problems.workload import Operand
+from problems.workload import LayerKind, Operand
 from solver.placements import (
     MemoryDomains,
     h_memories,
@@ -35,27 +36,41 @@ PRICE_ROUNDS = 60
 
 @dataclass(frozen=True, slots=True, order=True)
 class StackOption:
-    """A run of layers [first, last] cut into tiles in one overlap mode.
+    """A set of layers (positions) cut into tiles in one overlap mode.
 
-    `source` and `target` are the memories (indices) that its input comes from and its
-    output goes to.
+    `source` and `target` are the memories (indices) that the map of layer `carried` comes
+    from and its output goes to; other maps come from DRAM, and so do all if it is -1.
     """
 
-    first: int
-    last: int
+    layers: tuple[int, ...]
     tile_x: int
     tile_y: int
     mode: OverlapMode
     source: int
     target: int
+    carried: int
+
+    @property
+    def first(self) -> int:
+        """Position of the first layer."""
+        return self.layers[0]
+
+    @property
+    def last(self) -> int:
+        """Position of the last layer."""
+        return self.layers[-1]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class KindTables:
-    """Tables of one kind of tile; see `kind_bounds` for the axes of f and g.
+    """Tables of one kind of tile; see `kind_bounds` for the axes of f and g, and for `linked`.
 
-    Axis values: `weights[layer]`, `inputs`, `outputs`, `producers` list memory indices;
-    `h_use_key` / `h_make_key` name the shared H-cache choices (None: no neighbour).
+    Axis values: `weights[layer]` (-1: no such operand), `inputs`, `outputs`, `producers` list
+    memory indices; `h_use_key` / `h_make_key` name the shared H-cache choices (None: no
+    neighbour). A layer's copy phase is led by the edge `primary[layer]`; where it has a second
+    one, `pairs[layer]` [producer, second, I, h_use, h_make, v] is the whole table, of which g
+    is the least over `seconds[layer]`. `exports` [layer, O] is what writing out costs, part of
+    f. `runs[layer]`: whether the layer computes anything in such tiles.
     """
 
     kind: TileKind
@@ -65,6 +80,12 @@ class KindTables:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     producers: tuple[tuple[int, ...], ...]
+    seconds: tuple[tuple[int, ...], ...]
+    pairs: tuple[np.ndarray | None, ...]
+    primary: tuple[int, ...]
+    linked: np.ndarray
+    exports: np.ndarray
+    runs: tuple[bool, ...]
     h_use: tuple[tuple[int, ...], ...]
     h_make: tuple[tuple[int, ...], ...]
     v: tuple[tuple[int, ...], ...]
@@ -86,6 +107,16 @@ class TileKey:
     def plain(self) -> TileKey:
         """The key of the tile that stands for all alike."""
         return TileKey(self.like)
+
+
+def fetching_edge(graph: StackGraph, kind: TileKind, tensor: int) -> int:
+    """The edge with whose copy phase a tensor from outside is fetched, -1 if none is.
+
+    That of its first reader that runs in this kind of tile.
+    """
+    if tensor < len(graph.layers):
+        return -1
+    return next((i for i in graph.readers[tensor] if kind.runs(graph.edges[i].layer)), -1)
 
 
 def main_kind(tiling: StackTiling) -> int:
@@ -116,13 +147,27 @@ class StackTables:
         self._phases: dict[tuple[object, ...], np.ndarray] = {}
         self._least: dict[tuple[int, bytes, int], dict[tuple[int, ...], np.ndarray]] = {}
         self._floors: dict[tuple[int, int, int], np.ndarray] = {}
+        self._graphs: dict[tuple[int, ...], StackGraph] = {}
+
+    def graph(self, layers: tuple[int, ...]) -> StackGraph:
+        """The graph of a stack of the layers at these positions."""
+        found = self._graphs.get(layers)
+        if found is None:
+            found = stack_graph(self.problem.workload, layers, self.rules)
+            self._graphs[layers] = found
+        return found
 
     def tiling(self, option: StackOption) -> StackTiling:
         """Tiles of `option`."""
-        layers = self.problem.workload.layers[option.first : option.last + 1]
-        return tile_stack(
-            self.problem.workload, layers, option.tile_x, option.tile_y, option.mode, self.rules
-        )
+        graph = self.graph(option.layers)
+        return tile_stack(graph, option.tile_x, option.tile_y, option.mode, self.rules)
+
+    def source_of(self, option: StackOption, graph: StackGraph, tensor: int) -> int:
+        """Memory of the whole map of a tensor from outside, -1 for one made in the stack."""
+        if tensor < len(graph.layers):
+            return -1
+        producer = graph.tensors[tensor].producer
+        return option.source if producer == option.carried else self.domains.dram
 
     def tile_sizes(self, layer: int, width: int, height: int) -> np.ndarray:
         """Loop sizes of a layer-tile of layer number `layer`."""
@@ -177,6 +222,17 @@ class StackTables:
             known.update(zip(map(tuple, missing.tolist()), bounds, strict=True))
         return np.array([known[key] for key in keys])
 
+    def map_bits(self, option: StackOption) -> dict[int, int]:
+        """Bits by memory of the whole maps that rest on chip beside a stack."""
+        bits: dict[int, int] = {}
+        layers = self.problem.workload.layers
+        for position, memory in ((option.carried, option.source), (option.last, option.target)):
+            if memory != self.domains.dram:
+                made = layers[position]
+                elements = made.sizes["B"] * made.channels * made.sizes["OX"] * made.sizes["OY"]
+                bits[memory] = bits.get(memory, 0) + elements * made.precision.output_bits
+        return bits
+
     @cached_property
     def _levels(self) -> dict[Operand, dict[int, int]]:
         chains = self.problem.hardware.chains
@@ -229,53 +285,65 @@ class StackTables:
         h_allowed: dict[tuple[int, bool], tuple[int, ...]],
         v_allowed: tuple[int, ...],
     ) -> KindTables:
-        domains, n = self.domains, len(tiling.layers)
+        domains, graph, n = self.domains, tiling.graph, len(tiling.graph.layers)
         use_key = self._h_key(row, kind.column.is_last) if kind.column.uses else None
         make_key = self._h_key(row, kind.column.next_is_last) if kind.column.makes else None
         uses_v, makes_v = kind.row.uses, kind.row.makes
-        weights, producers, h_use, h_make, v = [], [], [], [], []
+        weights, producers, seconds, h_use, h_make, v = [], [], [], [], [], []
+        primary = []
+        linked = np.zeros(n, dtype=np.bool_)
+        runs = tuple(kind.runs(e) for e in range(n))
         for e in range(n):
-            layer_index = option.first + e
-            weights.append(self._weight_domain(layer_index, kind))
-            producers.append(domains.inputs if e == 0 else domains.outputs)
-            x_overlap = kind.column.cached[e] > 0
-            y_overlap = kind.row.cached[e] > 0
-            h_use.append(h_allowed[use_key] if use_key and x_overlap else (-1,))
-            h_make.append(h_allowed[make_key] if make_key and x_overlap else (-1,))
-            v.append(v_allowed if (uses_v or makes_v) and y_overlap else (-1,))
+            into = graph.edges_into[e]
+            first = next((i for i in into if graph.edges[i].tensor == e - 1), into[0])
+            others = [i for i in into if i != first]
+            primary.append(first)
+            linked[e] = e > 0 and graph.edges[first].tensor == e - 1
+            weights.append(self._weight_domain(option.layers[e], kind))
+            producers.append(self._tile_places(graph, first))
+            seconds.append(self._tile_places(graph, others[0]) if others else (-1,))
+            steps_x = [kind.column.edges[i] for i in into]
+            steps_y = [kind.row.edges[i] for i in into]
+            used = any(s.reused for s in steps_x)
+            made = any(s.kept for s in steps_x)
+            rows = any(s.reused or s.kept for s in steps_y)
+            h_use.append(h_allowed[use_key] if use_key and used else (-1,))
+            h_make.append(h_allowed[make_key] if make_key and made else (-1,))
+            v.append(v_allowed if (uses_v or makes_v) and rows else (-1,))
+        exports = self._exports(graph, kind)
         width = max(len(w) for w in weights)
         f = np.full((n, width, len(domains.inputs), len(domains.outputs), 2), np.inf)
-        shape = [max(len(p) for p in axis) for axis in (producers, h_use, h_make, v)]
+        shape = [max(len(p) for p in axis) for axis in (h_use, h_make, v)]
         n_producers = max(len(domains.inputs), len(domains.outputs))
-        g = np.full((n, n_producers, len(domains.inputs), *shape[1:], 2), np.inf)
+        g = np.full((n, n_producers, len(domains.inputs), *shape, 2), np.inf)
+        pairs: list[np.ndarray | None] = []
         for e in range(n):
+            if not runs[e]:
+                f[e, : len(weights[e])] = exports[e][None, None]
+                g[e] = 0.0
+                pairs.append(None)
+                continue
             self._fill_layer(f[e], option, kind, e, weights[e], last=e == n - 1)
-            source = option.source if e == 0 else -1
-            choices = PhaseChoices(
-                producer=producers[e],
-                operand=domains.inputs,
-                h_use=h_use[e],
-                h_make=h_make[e],
-                v=v[e],
+            f[e] += exports[e][None, None]
+            table = self._phase(
+                option,
+                graph,
+                kind,
+                (primary[e], *(i for i in graph.edges_into[e] if i != primary[e])),
+                PhaseChoices(
+                    producer=producers[e],
+                    second=seconds[e],
+                    operand=domains.inputs,
+                    h_use=h_use[e],
+                    h_make=h_make[e],
+                    v=v[e],
+                ),
+                same_h=use_key is not None and use_key == make_key,
             )
-            key = (kind.edges[e], choices, source, uses_v, makes_v, use_key == make_key)
-            table = self._phases.get(key)
-            if table is None:
-                table = phase_table(self.copies, kind.edges[e], choices, source, uses_v, makes_v)
-                if e == 0:
-                    for p, memory in enumerate(producers[e]):
-                        # The input tile has to fit where it is put down.
-                        if kind.edges[0].fresh_bits > domains.sizes_bits[memory]:
-                            table[p] = np.inf
-                if use_key is not None and use_key == make_key and x_overlap:
-                    # One memory per edge holds the columns of all tiles.
-                    for a, _ in enumerate(h_use[e]):
-                        for b, _ in enumerate(h_make[e]):
-                            if h_use[e][a] != h_make[e][b]:
-                                table[:, :, a, b] = np.inf
-                self._phases[key] = table
-            a, b, c, d, k, _ = table.shape
-            g[e, :a, :b, :c, :d, :k] = table
+            pairs.append(table if seconds[e] != (-1,) else None)
+            least = table.min(axis=1)
+            a, b, c, d, k, _ = least.shape
+            g[e, :a, :b, :c, :d, :k] = least
         return KindTables(
             kind=kind,
             f=f,
@@ -284,6 +352,12 @@ class StackTables:
             inputs=domains.inputs,
             outputs=domains.outputs,
             producers=tuple(producers),
+            seconds=tuple(seconds),
+            pairs=tuple(pairs),
+            primary=tuple(primary),
+            linked=linked,
+            exports=exports,
+            runs=runs,
             h_use=tuple(h_use),
             h_make=tuple(h_make),
             v=tuple(v),
@@ -291,8 +365,75 @@ class StackTables:
             h_make_key=make_key,
         )
 
+    def _tile_places(self, graph: StackGraph, edge: int) -> tuple[int, ...]:
+        """Memories in which the producer's tile on an edge may be."""
+        inside = graph.edges[edge].tensor < len(graph.layers)
+        return self.domains.outputs if inside else self.domains.inputs
+
+    def _exports(self, graph: StackGraph, kind: TileKind) -> np.ndarray:
+        """[layer, O, (pJ, cycles)] of writing out what is read outside of the stack, too."""
+        outputs, dram, tables = self.domains.outputs, self.domains.dram, self.copies
+        out = np.zeros((len(graph.layers), len(outputs), 2))
+        for e in graph.exports:
+            bits = kind.export_bits[e]
+            for o, memory in enumerate(outputs):
+                if memory == dram or bits == 0:
+                    continue
+                actions = np.array([[WITHIN_O, memory, dram, bits]], dtype=np.int64)
+                out[e, o] = (
+                    copy_energy(
+                        tables.hops, tables.ports, tables.costs, WITHIN_O, memory, dram, bits
+                    ),
+                    phase_latency(tables.hops, tables.ports, tables.n_ports, actions, 1),
+                )
+        return out
+
+    def _phase(
+        self,
+        option: StackOption,
+        graph: StackGraph,
+        kind: TileKind,
+        edges: tuple[int, ...],
+        choices: PhaseChoices,
+        *,
+        same_h: bool,
+    ) -> np.ndarray:
+        """The copy phase of a layer into which `edges` lead; see `phase_table`."""
+        uses_v, makes_v = kind.row.uses, kind.row.makes
+        arrivals = tuple(
+            Arrival(
+                edge=kind.edges[i],
+                source=self.source_of(option, graph, graph.edges[i].tensor),
+                fetches=fetching_edge(graph, kind, graph.edges[i].tensor) == i,
+            )
+            for i in edges
+        )
+        key = (arrivals, choices, uses_v, makes_v, same_h)
+        table = self._phases.get(key)
+        if table is not None:
+            return table
+        table = phase_table(self.copies, arrivals, choices, uses_v, makes_v)
+        for k, (arrival, places) in enumerate(
+            zip(arrivals, (choices.producer, choices.second), strict=False)
+        ):
+            if arrival.fetches:
+                for p, memory in enumerate(places):
+                    # An input tile has to fit where it is put down.
+                    if arrival.edge.fresh_bits > self.domains.sizes_bits[memory]:
+                        table[(slice(None),) * k + (p,)] = np.inf
+        if same_h and choices.h_use != (-1,) and choices.h_make != (-1,):
+            # One memory per layer holds the columns of all tiles.
+            for a, _ in enumerate(choices.h_use):
+                for b, _ in enumerate(choices.h_make):
+                    if choices.h_use[a] != choices.h_make[b]:
+                        table[:, :, :, a, b] = np.inf
+        self._phases[key] = table
+        return table
+
     def _weight_domain(self, layer: int, kind: TileKind) -> tuple[int, ...]:
         hardware = self.problem.hardware
+        if self.problem.workload.layers[layer].kind is LayerKind.ADD:
+            return (-1,)
         if not self.rules.charge_weight_arrival and kind.loads_weights:
             # The reference maps the first tile's weights over the whole chain.
             workload_layer = self.problem.workload.layers[layer]
@@ -310,15 +451,16 @@ class StackTables:
         *,
         last: bool,
     ) -> None:
-        layer_index = option.first + e
+        layer_index = option.layers[e]
         bounds = self.layer_bounds(layer_index, *kind.sizes[e])
         domains, levels = self.domains, self._levels
         for w, weight_memory in enumerate(weights):
-            a = levels[Operand.W][weight_memory]
             for i, input_memory in enumerate(domains.inputs):
-                if kind.edges[e].input_bits > domains.sizes_bits[input_memory]:
+                if kind.operand_bits[e] > domains.sizes_bits[input_memory]:
                     continue
                 b = levels[Operand.I][input_memory]
+                # Both operands of an add rest in one memory.
+                a = levels[Operand.W][weight_memory] if weight_memory >= 0 else b
                 for o, output_memory in enumerate(domains.outputs):
                     if last and output_memory != option.target:
                         continue
@@ -347,7 +489,7 @@ class StackTables:
                 )
                 continue
             f = self.with_arrival(option, kind) if i == main else kind.f
-            total += kind.kind.count * kind_bounds(f, kind.g, weights)
+            total += kind.kind.count * kind_bounds(f, kind.g, kind.linked, weights)
         return total
 
     def main_bound(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
@@ -359,10 +501,12 @@ class StackTables:
             if i == main:
                 table = self._kinds(option, tiling, (kind,))[0]
                 f = self.with_arrival(option, table)
-                total += kind.count * kind_bounds(f, table.g, weights)
+                total += kind.count * kind_bounds(f, table.g, table.linked, weights)
             else:
                 for e, (width, height) in enumerate(kind.sizes):
-                    total += kind.count * (weights @ self._floor(option.first + e, width, height))
+                    if kind.runs(e):
+                        floor = self._floor(option.layers[e], width, height)
+                        total += kind.count * (weights @ floor)
         return total
 
     def _floor(self, layer: int, width: int, height: int) -> np.ndarray:
@@ -393,7 +537,8 @@ class StackTables:
 
     def occupancy(self, option: StackOption, tiling: StackTiling, kind: KindTables) -> Occupancy:
         """What placements of `kind` occupy, for bounds that know memories are shared."""
-        n = len(tiling.layers)
+        graph = tiling.graph
+        n = len(graph.layers)
         weight_mem = np.full((n, kind.f.shape[1]), -1, dtype=np.int64)
         h_mem = np.full((n, kind.g.shape[3]), -1, dtype=np.int64)
         v_mem = np.full((n, kind.g.shape[5]), -1, dtype=np.int64)
@@ -403,17 +548,26 @@ class StackTables:
             v_mem[e, : len(kind.v[e])] = kind.v[e]
         room = np.array(self.domains.sizes_bits, dtype=np.float64)
         room[self.domains.dram] = np.inf
-        h_bits = np.array(tiling.h_cache_bits, dtype=np.float64)
-        v_bits = np.array(tiling.v_cache_bits, dtype=np.float64)
-        input_bits = np.array([edge.input_bits for edge in kind.kind.edges], dtype=np.float64)
-        output_bits = np.array(kind.kind.output_bits, dtype=np.float64)
         # Whole maps take room of their own, and tensors read or written in place take none.
-        if option.source != self.domains.dram:
-            h_bits[0] = v_bits[0] = input_bits[0] = 0.0
+        outside = np.array(
+            [
+                self.source_of(option, graph, edge.tensor) in (-1, self.domains.dram)
+                for edge in graph.edges
+            ]
+        )
+
+        def by_layer(bits: list[int]) -> np.ndarray:
+            sums = [sum(bits[i] for i in into if outside[i]) for into in graph.edges_into]
+            return np.array(sums, dtype=np.float64)
+
+        h_bits = by_layer(list(tiling.h_cache_bits))
+        v_bits = by_layer(list(tiling.v_cache_bits))
+        input_bits = by_layer([edge.operand_bits for edge in kind.kind.edges])
+        output_bits = np.array(kind.kind.output_bits, dtype=np.float64)
         if option.target != self.domains.dram:
             output_bits[n - 1] = 0.0
         weight_bits = np.array(
-            [layer.weight_volume_bits if layer.has_weights else 0 for layer in tiling.layers],
+            [layer.weight_volume_bits if layer.has_weights else 0 for layer in graph.layers],
             dtype=np.float64,
         )
         return Occupancy(
@@ -428,6 +582,7 @@ class StackTables:
             h_bits=h_bits,
             v_bits=v_bits,
             room=room,
+            linked=kind.linked,
         )
 
     def with_arrival(self, option: StackOption, kind: KindTables) -> np.ndarray:
@@ -435,7 +590,7 @@ class StackTables:
         f = kind.f.copy()
         for e, memories in enumerate(kind.weights):
             for w, memory in enumerate(memories):
-                energy, cycles = self.arrival(option.first + e, memory)
+                energy, cycles = self.arrival(option.layers[e], memory)
                 f[e, w, :, :, 0] += energy / kind.kind.count
                 f[e, w, :, :, 1] += cycles / kind.kind.count
         return f

@@ -16,8 +16,9 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from solver.choices import MARGIN, ChoiceBuilder
-from solver.model import OptionPlan, ScheduleModel
-from solver.prune import SAFETY, Pool, PoolRange
+from solver.model import OptionPlan, ScheduleModel, entry_cost
+from solver.prune import SAFETY, Pool, PoolRange, Ways
+from solver.space import Node
 from solver.stack_tables import StackOption
 
 FIRST_SLACK, SLACK_GROWTH, WIDEST_SLACK = 2e-4, 4.0, 4.0
@@ -72,7 +73,7 @@ class WeightedOptimum:
     bound: float
     cost: float
     plans: tuple[OptionPlan, ...]
-    potentials: dict[tuple[int, int], float]
+    potentials: Ways
     survivors: int
 
 
@@ -82,13 +83,14 @@ def plan_cost(builder: ChoiceBuilder, plans: tuple[OptionPlan, ...]) -> tuple[fl
     for plan in plans:
         kinds = plan.choices.tables
         for (k, _), layer in plan.layers.items():
-            energy += kinds[k].kind.count * layer.energy_pj
-            cycles += kinds[k].kind.count * layer.latency_cycles
+            cost = entry_cost(layer)
+            energy += kinds[k].kind.count * cost[0]
+            cycles += kinds[k].kind.count * cost[1]
         for (k, _), phase in plan.phases.items():
             energy += kinds[k].kind.count * phase.energy_pj
             cycles += kinds[k].kind.count * phase.latency_cycles
         for e, memory in plan.weights.items():
-            arrival = builder.tables.arrival(plan.choices.option.first + e, memory)
+            arrival = builder.tables.arrival(plan.choices.option.layers[e], memory)
             energy += arrival[0]
             cycles += arrival[1]
     return energy, cycles
@@ -129,8 +131,8 @@ class _OptionState:
 class _Arc:
     """Options [start, end) of the flattened pool that lead from node `tail` to node `head`."""
 
-    tail: tuple[int, int]
-    head: tuple[int, int]
+    tail: Node
+    head: Node
     start: int
     end: int
 
@@ -144,7 +146,7 @@ class _OpenOptions:
         self._places: list[tuple[PoolRange, np.ndarray]] = []
         energies, latencies = [], []
         start = 0
-        for r in sorted(pool.ranges, key=lambda r: r.screened.range.first):
+        for r in sorted(pool.ranges, key=lambda r: r.screened.range.tail):
             spec = r.screened.range
             for s, source in enumerate(spec.sources):
                 for t, target in enumerate(spec.targets):
@@ -156,14 +158,14 @@ class _OpenOptions:
                     energies.append(r.energy[at])
                     latencies.append(r.latency[at])
                     self._places.append((r, places))
-                    tail, head = (spec.first, source), (spec.last + 1, target)
+                    tail, head = spec.tail_node(source), spec.head_node(target)
                     end = start + len(places)
                     self.arcs.append(_Arc(tail=tail, head=head, start=start, end=end))
                     start = end
         self.energy = np.concatenate(energies) if energies else np.zeros(0)
         self.latency = np.concatenate(latencies) if latencies else np.zeros(0)
         self.states: dict[int, _OptionState] = {}
-        self.into: dict[tuple[int, int], list[int]] = {}
+        self.into: dict[Node, list[int]] = {}
         for k, arc in enumerate(self.arcs):
             self.into.setdefault(arc.head, []).append(k)
         self._ends = [arc.end for arc in self.arcs]
@@ -233,7 +235,7 @@ class WeightedSolver:
         options = self.options
         bounds = options.bounds(weights)
         least = [float(bounds[arc.start : arc.end].min()) for arc in options.arcs]
-        end = (self.pool.n_layers, self.pool.tables.domains.dram)
+        end = self.pool.end
         while True:
             self.limits.left()
             ahead = self._ways(least)
@@ -303,7 +305,7 @@ class WeightedSolver:
             guess = bounds * rise[stages] * wary
             least = [float(guess[arc.start : arc.end].min()) for arc in options.arcs]
             ahead = self._ways(least)
-            end = (self.pool.n_layers, self.pool.tables.domains.dram)
+            end = self.pool.end
             if not np.isfinite(ahead.get(end, np.inf)):
                 return None
             path = self._path(guess, least, ahead)
@@ -341,7 +343,7 @@ class WeightedSolver:
                 solved[arc] = min(solved.get(arc, (np.inf, -1)), (state.bound(weights), i))
         least = [solved.get(k, (np.inf, -1))[0] for k in range(len(self.options.arcs))]
         ahead = self._ways(least)
-        end = (self.pool.n_layers, self.pool.tables.domains.dram)
+        end = self.pool.end
         cost = ahead.get(end, np.inf)
         if np.isfinite(cost) and self.found is not None:
             self.found(
@@ -352,20 +354,19 @@ class WeightedSolver:
             )
         return cost
 
-    def _ways(self, least: list[float]) -> dict[tuple[int, int], float]:
-        """Cheapest way from the input to every (cut, memory)."""
-        ahead: dict[tuple[int, int], float] = {(0, self.pool.tables.domains.dram): 0.0}
+    def _ways(self, least: list[float]) -> Ways:
+        """Cheapest way from the input to every node."""
+        ahead: Ways = {self.pool.start: 0.0}
         for arc, cost in zip(self.options.arcs, least, strict=True):
             if arc.tail in ahead and np.isfinite(cost):
                 ahead[arc.head] = min(ahead.get(arc.head, np.inf), ahead[arc.tail] + cost)
         return ahead
 
-    def _arcs_of_path(self, least: list[float], ahead: dict[tuple[int, int], float]) -> list[int]:
+    def _arcs_of_path(self, least: list[float], ahead: Ways) -> list[int]:
         """Arc numbers of the cheapest path, first to last."""
-        dram = self.pool.tables.domains.dram
-        node = (self.pool.n_layers, dram)
+        node = self.pool.end
         path: list[int] = []
-        while node != (0, dram):
+        while node != self.pool.start:
             arcs = self.options.into[node]
             best = min(arcs, key=lambda k: ahead.get(self.options.arcs[k].tail, np.inf) + least[k])
             path.append(best)
@@ -373,7 +374,7 @@ class WeightedSolver:
         return path[::-1]
 
     def _path(
-        self, bounds: np.ndarray, least: list[float], ahead: dict[tuple[int, int], float]
+        self, bounds: np.ndarray, least: list[float], ahead: Ways
     ) -> list[tuple[int, int]]:
         """(arc, option) numbers of the cheapest path, first to last."""
         path = []

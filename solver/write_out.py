@@ -22,12 +22,12 @@ def _stack(tables: StackTables, plan: OptionPlan) -> StackPlan:
     problem = tables.problem
     names = [m.name for m in problem.hardware.memories]
     option = plan.choices.option
-    layers = problem.workload.layers[option.first : option.last + 1]
+    layers = tables.graph(option.layers).layers
     energy, cycles = 0.0, 0
     for e in range(len(layers)):
         memory = plan.weights.get(e)
         if memory is not None:
-            more = tables.arrival(option.first + e, memory)
+            more = tables.arrival(option.layers[e], memory)
             energy, cycles = energy + more[0], cycles + more[1]
 
     def name(memory: int) -> str | None:
@@ -38,6 +38,8 @@ def _stack(tables: StackTables, plan: OptionPlan) -> StackPlan:
         kind = kind_tables.kind
         entries = []
         for e, layer in enumerate(layers):
+            if not kind.runs(e):
+                continue
             choice, phase = plan.layers[k, e], plan.phases[k, e]
             assert choice.point is not None
             point = choice.point
@@ -47,6 +49,7 @@ def _stack(tables: StackTables, plan: OptionPlan) -> StackPlan:
                     width=kind.sizes[e][0],
                     height=kind.sizes[e][1],
                     producer=names[phase.producer],
+                    second=name(phase.second),
                     weights=names[choice.weight] if layer.has_weights else None,
                     operand=names[choice.operand],
                     output=names[choice.output],
@@ -62,12 +65,14 @@ def _stack(tables: StackTables, plan: OptionPlan) -> StackPlan:
                     latency_cycles=point.latency_cycles,
                     copy_energy_pj=phase.energy_pj,
                     copy_latency_cycles=phase.latency_cycles,
+                    export_energy_pj=choice.export_pj,
+                    export_latency_cycles=choice.export_cycles,
                 )
             )
         tiles.append(
             TilePlan(
-                columns=(kind.column.start, kind.column.count),
-                rows=(kind.row.start, kind.row.count),
+                columns=kind.column.runs,
+                rows=kind.row.runs,
                 layers=tuple(entries),
             )
         )
@@ -77,6 +82,7 @@ def _stack(tables: StackTables, plan: OptionPlan) -> StackPlan:
         tile_y=option.tile_y,
         mode=option.mode,
         source=names[option.source],
+        carried=problem.workload.layers[option.carried].name if option.carried >= 0 else None,
         target=names[option.target],
         weights=tuple(
             names[plan.weights[e]] if layer.has_weights and e in plan.weights else None
