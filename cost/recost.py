@@ -10,27 +10,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cost.recost_capacity import StackView, joint_overflows, separate_overflows
+from cost.recost_capacity import (
+    StackView,
+    fetching_layer,
+    joint_overflows,
+    separate_overflows,
+    tile_place,
+)
 from cost.recost_layer import (
     MappedLayerTile,
+    OperandCopies,
     copies_before,
     map_layer_tile,
     memory_index,
     top_memory,
     weight_arrival,
+    writing_out,
 )
 from cost.recost_rules import (
     boundary_faults,
-    chain_faults,
     grid_faults,
     hand_over_faults,
+    order_faults,
     placement_faults,
     shape_faults,
     unknown_memories,
 )
-from cost.recost_tiles import edge, producer_bits, stack_geometry
+from cost.recost_tiles import (
+    edge_bits,
+    element_bits,
+    map_channels,
+    stack_geometry,
+)
 from cost.rules import RuleSet
-from cost.schedule import Schedule, StackPlan, TilePlan
+from cost.schedule import LayerTilePlan, Schedule, StackPlan, TilePlan
 from problems.errors import ProblemError
 from problems.hardware import Hardware
 from problems.problem import Problem
@@ -108,23 +121,24 @@ class _Ledger:
 def recost(problem: Problem, schedule: Schedule, rules: RuleSet) -> Recosted:
     """Cost `schedule` anew under `rules` and check it against the problem.
 
-    Raises ProblemError if the workload is not a chain.
+    Raises ProblemError for a workload that the rules do not know.
     """
     workload = problem.workload
-    if not workload.is_chain:
-        raise ProblemError(f"workload {workload.name} branches: only chains can be re-costed")
+    if not workload.is_chain and not rules.true_padding:
+        raise ProblemError(
+            f"workload {workload.name} branches: under the rules {rules.name} only chains can "
+            "be re-costed"
+        )
     faults = [*unknown_memories(problem.hardware, schedule)]
-    faults += chain_faults(problem, schedule)
+    faults += order_faults(problem, schedule)
     ledger = _Ledger(problem.hardware)
     if not faults:
-        start = 0
         for number, stack in enumerate(schedule.stacks):
-            wrong = list(shape_faults(problem.hardware, number, stack))
+            wrong = list(shape_faults(number, stack))
             if not wrong:
-                found = _recost_stack(problem, stack, start, rules, ledger)
+                found = _recost_stack(problem, stack, rules, ledger)
                 wrong = [f"stack {number}: {text}" for text in found]
             faults += wrong
-            start += len(stack.layers)
     energy_pj = sum(ledger.by_operand.values())
     latency_cycles = sum(ledger.by_cause.values())
     if not faults:
@@ -145,17 +159,23 @@ def recost(problem: Problem, schedule: Schedule, rules: RuleSet) -> Recosted:
 
 
 def _recost_stack(
-    problem: Problem, stack: StackPlan, start: int, rules: RuleSet, ledger: _Ledger
+    problem: Problem, stack: StackPlan, rules: RuleSet, ledger: _Ledger
 ) -> list[str]:
-    layers = problem.workload.layers[start : start + len(stack.layers)]
+    workload = problem.workload
+    layers = tuple(workload.by_name[name] for name in stack.layers)
+    readers = {name: set(workload.graph.successors(name)) for name in stack.layers}
+    exports = frozenset(n for n in stack.layers[:-1] if readers[n] - set(stack.layers))
+    geometry = stack_geometry(
+        workload, stack.layers, (stack.tile_x, stack.tile_y), stack.mode, exports, rules
+    )
     view = StackView(
-        workload=problem.workload,
+        workload=workload,
         hardware=problem.hardware,
         rules=rules,
         plan=stack,
-        start=start,
         layers=layers,
-        geometry=stack_geometry(layers, stack.tile_x, stack.tile_y, stack.mode, rules),
+        exports=exports,
+        geometry=geometry,
     )
     faults = [*grid_faults(view)]
     if faults:
@@ -164,19 +184,19 @@ def _recost_stack(
     faults += placement_faults(view)
     faults += hand_over_faults(view)
     faults += _recost_arrival(view, ledger)
-    mapped: dict[tuple[int, int], MappedLayerTile] = {}
+    mapped: dict[tuple[int, str], MappedLayerTile] = {}
     for kind, tile in enumerate(stack.tiles):
-        for position in range(len(layers)):
+        for step in tile.layers:
             try:
-                layer_tile, found = _recost_layer(view, tile, position, ledger)
+                layer_tile, wrong = _recost_layer(view, tile, step, ledger)
             except ValueError as error:
                 faults.append(
-                    f"layer {layers[position].name} in columns {tile.columns}, rows "
-                    f"{tile.rows} cannot be costed: {error}"
+                    f"layer {step.layer} in columns {tile.columns}, rows {tile.rows} cannot be "
+                    f"costed: {error}"
                 )
                 continue
-            mapped[kind, position] = layer_tile
-            faults += found
+            mapped[kind, step.layer] = layer_tile
+            faults += wrong
     overflows = joint_overflows if rules.joint_capacity else separate_overflows
     return faults + list(overflows(view, mapped))
 
@@ -205,25 +225,40 @@ def _recost_arrival(view: StackView, ledger: _Ledger) -> list[str]:
 
 
 def _recost_layer(
-    view: StackView, tile: TilePlan, position: int, ledger: _Ledger
+    view: StackView, tile: TilePlan, step: LayerTilePlan, ledger: _Ledger
 ) -> tuple[MappedLayerTile, list[str]]:
-    step, layer = tile.layers[position], view.layers[position]
-    x = view.geometry.columns[tile.columns[0]][position]
-    y = view.geometry.rows[tile.rows[0]][position]
+    layer, rules = view.workload.by_name[step.layer], view.rules
+    x, y = view.axes(tile)
     unroll = view.hardware.unrolling(view.workload.name, layer)
-    layer_tile = map_layer_tile(view.hardware, unroll, layer, step, x, y, view.rules)
-    amounts = edge(layer, x, y, producer_bits(view.workload, view.start + position), view.rules)
-    source = view.plan.source if position == 0 else None
-    copies = copies_before(view.hardware, step, amounts, source, view.rules)
+    size = (x.outputs[layer.name], y.outputs[layer.name])
+    layer_tile = map_layer_tile(view.hardware, unroll, layer, step, size, rules)
+    operands = [
+        OperandCopies(
+            bits=edge_bits(view.workload, (source, layer.name), x, y, rules),
+            place=tile_place(step, layer, source),
+            source=view.whole_map(source),
+            fetches=fetching_layer(view, tile.by_layer, source) == layer.name,
+        )
+        for source in layer.sources
+    ]
+    copies = copies_before(view.hardware, step, operands, rules)
+    bits = 0
+    if layer.name in view.exports:
+        bits = map_channels(view.workload, layer.name) * element_bits(view.workload, layer.name)
+        bits *= x.new[layer.name] * y.new[layer.name]
+    export = writing_out(view.hardware, bits, step.output)
     _book(ledger, layer.name, layer_tile, tile.count)
-    ledger.copy(layer.name, COPIES, copies.energy_by_memory_pj, copies.latency_cycles, tile.count)
+    for cost in (copies, export):
+        ledger.copy(layer.name, COPIES, cost.energy_by_memory_pj, cost.latency_cycles, tile.count)
     where = f"layer {layer.name} in columns {tile.columns}, rows {tile.rows}:"
-    cost = layer_tile.cost
+    own = layer_tile.cost
     return layer_tile, [
-        *_differs(f"{where} energy", step.energy_pj, cost.energy_pj),
-        *_differs(f"{where} latency", step.latency_cycles, cost.latency_cycles),
+        *_differs(f"{where} energy", step.energy_pj, own.energy_pj),
+        *_differs(f"{where} latency", step.latency_cycles, own.latency_cycles),
         *_differs(f"{where} copy energy", step.copy_energy_pj, copies.energy_pj),
         *_differs(f"{where} copy latency", step.copy_latency_cycles, copies.latency_cycles),
+        *_differs(f"{where} export energy", step.export_energy_pj, export.energy_pj),
+        *_differs(f"{where} export latency", step.export_latency_cycles, export.latency_cycles),
     ]
 
 

@@ -7,58 +7,143 @@ from dataclasses import dataclass
 
 from cost.recost_layer import MappedLayerTile, memory_index, top_memory
 from cost.recost_tiles import (
+    AxisColumn,
+    Edge,
     StackGeometry,
-    edge,
+    edge_bits,
+    edge_channels,
+    element_bits,
     map_bits,
-    operand_channels,
-    operand_extent,
+    map_channels,
+    operand_span,
     walk_axis,
 )
-from cost.recost_tiles import producer_bits as bits_of_producer
 from cost.rules import RuleSet
-from cost.schedule import StackPlan, TilePlan
+from cost.schedule import LayerTilePlan, StackPlan, TilePlan
 from problems.hardware import Hardware
 from problems.workload import Layer, Operand, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackView:
-    """A scheduled stack beside its layers (from position `start` of the chain) and tiles."""
+    """A scheduled stack beside its layers, its tiles, and what leaves while it runs."""
 
     workload: Workload
     hardware: Hardware
     rules: RuleSet
     plan: StackPlan
-    start: int
     layers: tuple[Layer, ...]
+    exports: frozenset[str]
     geometry: StackGeometry
 
-    def is_source(self, position: int, memory: str) -> bool:
-        """Whether data of the edge into layer `position` lies in the input map anyway."""
-        return position == 0 and memory == self.plan.source
+    @property
+    def dram(self) -> str:
+        """Name of the outermost memory."""
+        return self.hardware.memories[top_memory(self.hardware, Operand.I)].name
+
+    def whole_map(self, name: str) -> str | None:
+        """Memory in which the whole map `name` lies; None if the stack makes it."""
+        if name in self.plan.layers:
+            return None
+        return self.plan.source if name == self.plan.carried else self.dram
+
+    def axes(self, tile: TilePlan) -> tuple[AxisColumn, AxisColumn]:
+        """Column and row of a kind of tile."""
+        return (
+            self.geometry.columns[tile.columns[0][0]],
+            self.geometry.rows[tile.rows[0][0]],
+        )
+
+    def readers(self, name: str) -> list[int]:
+        """Places in the stack of the layers that read a map."""
+        return [n for n, layer in enumerate(self.layers) if name in layer.sources]
+
+
+def tile_place(step: LayerTilePlan, layer: Layer, source: str) -> str:
+    """Memory in which the producer's tile of a map is for a layer's copy phase."""
+    if layer.sources.index(source) == 0:
+        return step.producer
+    assert step.second is not None
+    return step.second
+
+
+def fetching_layer(view: StackView, steps: Mapping[str, LayerTilePlan], name: str) -> str | None:
+    """The layer with whose copies a map's tile is fetched: its first reader that runs."""
+    running = [view.layers[n].name for n in view.readers(name) if view.layers[n].name in steps]
+    return running[0] if running else None
+
+
+def made_bits(view: StackView, tile: TilePlan, name: str) -> int:
+    """Bits of a map that one tile makes or fetches."""
+    x, y = view.axes(tile)
+    if name in view.plan.layers:
+        width, height = x.outputs[name], y.outputs[name]
+    else:
+        edge = (name, view.layers[view.readers(name)[0]].name)
+        width, height = x.edges[edge].fresh, y.edges[edge].fresh
+    return map_channels(view.workload, name) * width * height * element_bits(view.workload, name)
+
+
+def waiting_bits(view: StackView, tile: TilePlan, n: int, *, landing: bool) -> dict[int, int]:
+    """Bits by memory of tiles that wait for readers after layer n while it runs.
+
+    A tile made in the stack waits from the layer after its own, one from outside from its
+    first reader on, and neither while the last reader runs. `landing`: before layer n, when
+    what it fetches itself is not there yet.
+    """
+    bits: dict[int, int] = {}
+    steps = tile.by_layer
+    names = dict.fromkeys(source for layer in view.layers for source in layer.sources)
+    for name in names:
+        readers = view.readers(name)
+        inside = name in view.plan.layers
+        start = view.plan.layers.index(name) + 1 if inside else readers[0]
+        if not start <= n < readers[-1]:
+            continue
+        amount = made_bits(view, tile, name)
+        if amount == 0:
+            continue
+        if inside:
+            place = steps[name].output
+        else:
+            fetcher = fetching_layer(view, steps, name)
+            if fetcher is None:
+                continue
+            since = view.plan.layers.index(fetcher)
+            if since > n or (landing and since == n):
+                continue
+            place = tile_place(steps[fetcher], view.workload.by_name[fetcher], name)
+            if place == view.whole_map(name):
+                continue
+        memory = memory_index(view.hardware, place)
+        bits[memory] = bits.get(memory, 0) + amount
+    return bits
 
 
 def joint_overflows(
-    view: StackView, mapped: Mapping[tuple[int, int], MappedLayerTile]
+    view: StackView, mapped: Mapping[tuple[int, str], MappedLayerTile]
 ) -> Iterator[str]:
     """Name every step at which everything alive passes a memory's size.
 
-    `mapped[kind, position]` are the stack's mapped layer-tiles.
+    `mapped[kind, layer]` are the stack's mapped layer-tiles.
     """
     hardware, plan = view.hardware, view.plan
     resting = standing_bits(view)
     dram = {top_memory(hardware, operand) for operand in Operand}
     for kind, tile in enumerate(plan.tiles):
-        for position, step in enumerate(tile.layers):
-            layer_tile = mapped.get((kind, position))
+        for step in tile.layers:
+            n = plan.layers.index(step.layer)
+            layer_tile = mapped.get((kind, step.layer))
             if layer_tile is None:
                 continue
-            in_place = _in_place(view, layer_tile, kind, position)
-            own = _own_weights(view, position)
+            in_place = _in_place(view, layer_tile, tile, n)
+            own = _own_weights(view, n)
+            waiting = waiting_bits(view, tile, n, landing=False)
             for memory, level in enumerate(hardware.memories):
                 if memory in dram:
                     continue
                 held = layer_tile.total_bits(memory) + resting.get(memory, 0)
+                held += waiting.get(memory, 0)
                 held -= in_place.get(memory, 0) + own.get(memory, 0)
                 if held > level.size_bits:
                     yield (
@@ -66,29 +151,32 @@ def joint_overflows(
                         f"{step.layer} needs {held} bits of {level.name}, it has "
                         f"{level.size_bits}"
                     )
-        yield from _landing_overflow(view, tile, resting)
+            yield from _landing_overflow(view, tile, step, n, resting)
 
 
-def _landing_overflow(view: StackView, tile: TilePlan, resting: Mapping[int, int]) -> Iterator[str]:
-    """The stack's input tile lands in a memory beside all that stays there."""
-    first = tile.layers[0]
-    landing = memory_index(view.hardware, first.producer)
-    if first.producer == view.plan.source:
-        return
-    if landing == top_memory(view.hardware, Operand.I):
-        return
-    x = view.geometry.columns[tile.columns[0]][0]
-    y = view.geometry.rows[tile.rows[0]][0]
-    fresh = edge(
-        view.layers[0], x, y, bits_of_producer(view.workload, view.start), view.rules
-    ).fresh_bits
-    held = fresh + resting.get(landing, 0)
-    size = view.hardware.memories[landing].size_bits
-    if held > size:
-        yield (
-            f"tiles of columns {tile.columns} and rows {tile.rows}: the input tile needs "
-            f"{held} bits of {first.producer}, it has {size}"
-        )
+def _landing_overflow(
+    view: StackView, tile: TilePlan, step: LayerTilePlan, n: int, resting: Mapping[int, int]
+) -> Iterator[str]:
+    """Tiles from outside land in memories beside all that stays there."""
+    waiting = waiting_bits(view, tile, n, landing=True)
+    landed: dict[int, int] = {}
+    for source in view.layers[n].sources:
+        whole = view.whole_map(source)
+        if whole is None or fetching_layer(view, tile.by_layer, source) != step.layer:
+            continue
+        place = tile_place(step, view.layers[n], source)
+        landing = memory_index(view.hardware, place)
+        if place == whole or landing == top_memory(view.hardware, Operand.I):
+            continue
+        landed[landing] = landed.get(landing, 0) + made_bits(view, tile, source)
+    for landing, bits in landed.items():
+        held = bits + resting.get(landing, 0) + waiting.get(landing, 0)
+        memory = view.hardware.memories[landing]
+        if bits and held > memory.size_bits:
+            yield (
+                f"tiles of columns {tile.columns} and rows {tile.rows}: the input tile needs "
+                f"{held} bits of {memory.name}, it has {memory.size_bits}"
+            )
 
 
 def standing_bits(view: StackView) -> dict[int, int]:
@@ -102,48 +190,57 @@ def standing_bits(view: StackView) -> dict[int, int]:
     for layer, memory in zip(view.layers, view.plan.weights, strict=True):
         if memory is not None:
             add(memory, layer.weight_volume_bits)
-    for position in range(len(view.layers)):
-        for memory in cache_memories(view.plan, position, "h"):
-            if not view.is_source(position, memory):
-                add(memory, h_cache_bits(view, position))
-        for memory in cache_memories(view.plan, position, "v"):
-            if not view.is_source(position, memory):
-                add(memory, v_cache_bits(view, position))
-    if view.start > 0:
-        add(view.plan.source, map_bits(view.workload, view.start - 1))
-    add(view.plan.target, map_bits(view.workload, view.start + len(view.layers) - 1))
+    for layer in view.layers:
+        for memory in cache_memories(view.plan, layer.name, "h"):
+            for source in layer.sources:
+                if view.whole_map(source) != memory:
+                    add(memory, h_cache_bits(view, (source, layer.name)))
+        for memory in cache_memories(view.plan, layer.name, "v"):
+            for source in layer.sources:
+                if view.whole_map(source) != memory:
+                    add(memory, v_cache_bits(view, (source, layer.name)))
+    if view.plan.carried is not None:
+        add(view.plan.source, map_bits(view.workload, view.plan.carried))
+    add(view.plan.target, map_bits(view.workload, view.plan.layers[-1]))
     return bits
 
 
-def cache_memories(plan: StackPlan, position: int, which: str) -> set[str]:
-    """Memories that hold the H or V cache on the edge into layer `position`."""
+def cache_memories(plan: StackPlan, layer: str, which: str) -> set[str]:
+    """Memories that hold the H or V caches of a layer's operands."""
     used: set[str] = set()
     for tile in plan.tiles:
-        step = tile.layers[position]
+        step = tile.by_layer.get(layer)
+        if step is None:
+            continue
         names = (step.h_use, step.h_make) if which == "h" else (step.v,)
         used.update(name for name in names if name is not None)
     return used
 
 
-def h_cache_bits(view: StackView, position: int) -> int:
-    """Largest block of columns that is handed over on an edge."""
-    layer = view.layers[position]
-    columns = max((c[position].overlap for c in view.geometry.columns[:-1]), default=0)
-    rows = max(r[position].extent - r[position].reused for r in view.geometry.rows)
-    if not view.plan.mode.caches_columns:
-        return 0
-    return operand_channels(layer) * columns * rows * layer.precision.input_bits
+def h_cache_bits(view: StackView, edge: Edge) -> int:
+    """Largest block of columns that a cache on an edge holds."""
+    columns = max(c.edges[edge].stored for c in view.geometry.columns)
+    rows = max(r.edges[edge].extent - r.edges[edge].reused for r in view.geometry.rows)
+    return edge_channels(view.workload, edge) * columns * rows * _data_bits(view, edge)
 
 
-def v_cache_bits(view: StackView, position: int) -> int:
-    """Rows that are handed over on an edge, over the whole width of the operand."""
-    layer = view.layers[position]
-    if not view.plan.mode.caches_rows:
-        return 0
-    rows = max((r[position].overlap for r in view.geometry.rows[:-1]), default=0)
-    beside = max((c[position].overlap for c in view.geometry.columns[:-1]), default=0)
-    width = operand_extent(layer, "X", layer.sizes["OX"], view.rules) + beside
-    return operand_channels(layer) * rows * width * layer.precision.input_bits
+def v_cache_bits(view: StackView, edge: Edge) -> int:
+    """Rows that a cache on an edge holds over the whole width that the layer reads."""
+    rows = max(r.edges[edge].stored for r in view.geometry.rows)
+    beside = max(c.edges[edge].stored for c in view.geometry.columns)
+    width = _full_width(view, edge) + beside
+    return edge_channels(view.workload, edge) * rows * width * _data_bits(view, edge)
+
+
+def _data_bits(view: StackView, edge: Edge) -> int:
+    return view.workload.by_name[edge[1]].precision.input_bits
+
+
+def _full_width(view: StackView, edge: Edge) -> int:
+    layer = view.workload.by_name[edge[1]]
+    whole = (0, layer.sizes["OX"])
+    low, high = operand_span(view.workload, layer, edge[0], "X", whole, view.rules)[0]
+    return high - low
 
 
 def _own_weights(view: StackView, position: int) -> dict[int, int]:
@@ -155,40 +252,37 @@ def _own_weights(view: StackView, position: int) -> dict[int, int]:
 
 
 def _in_place(
-    view: StackView, layer_tile: MappedLayerTile, kind: int, position: int
+    view: StackView, layer_tile: MappedLayerTile, tile: TilePlan, n: int
 ) -> dict[int, int]:
     """Bits of a tile that lie inside a whole feature map which is counted already."""
-    step = view.plan.tiles[kind].layers[position]
+    layer = view.layers[n]
+    step = tile.by_layer[layer.name]
     inside: dict[int, int] = {}
-    if position == 0 and step.operand == step.producer == view.plan.source:
-        memory = memory_index(view.hardware, step.operand)
-        inside[memory] = layer_tile.held_bits["I"][memory]
-    if position == len(view.layers) - 1 and step.output == view.plan.target:
+    tensors = [name for name in layer_tile.held_bits if name not in ("O", "W")]
+    for source, tensor in zip(layer.sources, sorted(tensors), strict=True):
+        place = tile_place(step, layer, source)
+        if step.operand == place == view.whole_map(source):
+            memory = memory_index(view.hardware, step.operand)
+            held = layer_tile.held_bits[tensor][memory]
+            inside[memory] = inside.get(memory, 0) + held
+    if n == len(view.layers) - 1 and step.output == view.plan.target:
         memory = memory_index(view.hardware, step.output)
-        tile = view.plan.tiles[kind]
-        x = view.geometry.columns[tile.columns[0]][position]
-        y = view.geometry.rows[tile.rows[0]][position]
-        layer = view.layers[position]
         # The map keeps finished outputs; wider partial sums need room beside it.
-        bits = layer.channels * x.outputs * y.outputs * layer.precision.output_bits
-        inside[memory] = inside.get(memory, 0) + bits
+        inside[memory] = inside.get(memory, 0) + made_bits(view, tile, layer.name)
     return inside
 
 
 def separate_overflows(
-    view: StackView, mapped: Mapping[tuple[int, int], MappedLayerTile]
+    view: StackView, mapped: Mapping[tuple[int, str], MappedLayerTile]
 ) -> Iterator[str]:
     """Name what the reference's rules forbid: they look at one kind of data at a time."""
     hardware, plan = view.hardware, view.plan
     for kind, tile in enumerate(plan.tiles):
-        for position, step in enumerate(tile.layers):
-            layer = view.layers[position]
-            x = view.geometry.columns[tile.columns[0]][position]
-            y = view.geometry.rows[tile.rows[0]][position]
-            channels = operand_channels(layer)
-            inputs = channels * x.extent * y.extent * layer.precision.input_bits
-            outputs = layer.sizes["B"] * layer.channels * x.outputs * y.outputs
-            outputs *= layer.precision.output_bits
+        x, y = view.axes(tile)
+        for layer, step in zip(view.layers, tile.layers, strict=True):
+            edges = [(source, layer.name) for source in layer.sources]
+            inputs = sum(edge_bits(view.workload, e, x, y, view.rules).input_bits for e in edges)
+            outputs = made_bits(view, tile, layer.name)
             shared = inputs if step.operand == step.output else 0
             for what, memory_name, demand in (
                 ("operand", step.operand, inputs),
@@ -199,7 +293,7 @@ def separate_overflows(
                     yield (
                         f"layer {step.layer}: {what} needs {demand} bits of {memory_name} ({size})"
                     )
-            layer_tile = mapped.get((kind, position))
+            layer_tile = mapped.get((kind, layer.name))
             for memory, level in enumerate(hardware.memories):
                 held = layer_tile.total_bits(memory) if layer_tile else 0
                 if held > level.size_bits:
@@ -222,26 +316,25 @@ def _reference_cache_overflows(view: StackView, tile: TilePlan) -> Iterator[str]
     """H caches are judged at the tile that reads them, V caches at the last tile."""
     alive = live_peak_bits(view, tile)
     held: dict[str, int] = {}
-    is_last = sum(tile.columns) == len(view.geometry.columns) and sum(tile.rows) == len(
-        view.geometry.rows
-    )
+    columns, rows = view.geometry.columns, view.geometry.rows
+    is_last = _holds(tile.columns, len(columns) - 1) and _holds(tile.rows, len(rows) - 1)
     # The reference sizes caches as if rows were always kept.
     tall = walk_axis(
-        view.layers, "Y", view.layers[-1].sizes["OY"], view.plan.tile_y, True, view.rules
-    )[tile.rows[0]]
-    for position, step in enumerate(tile.layers):
-        layer = view.layers[position]
-        x = view.geometry.columns[tile.columns[0]][position]
-        y = tall[position]
-        width = layer.precision.input_bits * operand_channels(layer)
-        if step.h_use is not None and x.reused:
-            bits = width * x.overlap * y.extent
-            held[step.h_use] = held.get(step.h_use, 0) + bits
-        if step.v is not None and is_last and len(view.geometry.rows) > 1:
-            full = operand_extent(layer, "X", layer.sizes["OX"], view.rules)
-            corner = width * x.overlap * y.overlap if step.h_use == step.v else 0
-            bits = width * full * y.overlap - corner
-            held[step.v] = held.get(step.v, 0) + bits
+        view.workload, view.plan.layers, "Y", view.plan.tile_y, True, view.exports, view.rules
+    )[tile.rows[0][0]]
+    x, _ = view.axes(tile)
+    for layer, step in zip(view.layers, tile.layers, strict=True):
+        for source in layer.sources:
+            edge = (source, layer.name)
+            across, down = x.edges[edge], tall.edges[edge]
+            width = edge_channels(view.workload, edge) * layer.precision.input_bits
+            if step.h_use is not None and across.reused:
+                bits = width * across.overlap * down.extent
+                held[step.h_use] = held.get(step.h_use, 0) + bits
+            if step.v is not None and is_last and len(rows) > 1:
+                corner = width * across.overlap * down.overlap if step.h_use == step.v else 0
+                bits = width * _full_width(view, edge) * down.overlap - corner
+                held[step.v] = held.get(step.v, 0) + bits
     for memory, bits in held.items():
         size = view.hardware.memories[memory_index(view.hardware, memory)].size_bits
         if alive + bits > size:
@@ -251,20 +344,20 @@ def _reference_cache_overflows(view: StackView, tile: TilePlan) -> Iterator[str]
             )
 
 
+def _holds(runs: tuple[tuple[int, int], ...], position: int) -> bool:
+    return any(first <= position < first + count for first, count in runs)
+
+
 def live_peak_bits(view: StackView, tile: TilePlan) -> int:
-    """Peak of the feature data of one tile, walking the stack's layers."""
+    """Peak of the feature data of one tile of a chain, walking the stack's layers."""
     peak = 0
     stored = 0
+    x, y = view.axes(tile)
     for position, layer in enumerate(view.layers):
-        x = view.geometry.columns[tile.columns[0]][position]
-        y = view.geometry.rows[tile.rows[0]][position]
-        amounts = edge(
-            layer, x, y, bits_of_producer(view.workload, view.start + position), view.rules
-        )
+        amounts = edge_bits(view.workload, (layer.sources[0], layer.name), x, y, view.rules)
         if position == 0:
             stored = amounts.fresh_bits
-        made = layer.sizes["B"] * layer.channels * x.outputs * y.outputs
-        made *= layer.precision.output_bits
+        made = made_bits(view, tile, layer.name)
         peak = max(peak, stored, amounts.input_bits + made, stored + made)
         stored = made
     return peak

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cost.copies import CopyAction, copy_energy_by_memory_pj, group_latency_cycles
 from cost.kernel import LayerTileCost, evaluate, memory_use_bits
 from cost.links import boundaries
-from cost.mapping import LayerTile, TemporalMapping
-from cost.recost_tiles import AxisStep, Edge
+from cost.mapping import LayerTile, TemporalMapping, memory_operand, operand_names
+from cost.recost_tiles import EdgeBits
 from cost.rules import RuleSet
 from cost.schedule import LayerTilePlan
 from cost.tile_model import TileModel, build_tile_model
@@ -61,18 +61,19 @@ def map_layer_tile(
     unroll: tuple[Unroll, ...],
     layer: Layer,
     plan: LayerTilePlan,
-    x: AxisStep,
-    y: AxisStep,
+    size: tuple[int, int],
     rules: RuleSet,
 ) -> MappedLayerTile:
-    """Cost a layer-tile of the walked size `x` by `y` under the mapping of `plan`.
+    """Cost a layer-tile of the walked `size` (width, height) under the mapping of `plan`.
 
     Raises ValueError if the mapping is none of this layer-tile or a memory does not hold
     the operand that rests there.
     """
-    size = {"OX": x.outputs, "OY": y.outputs}
-    sizes = tuple((dim, size.get(dim, full)) for dim, full in layer.loops)
-    resting = {"O": plan.output, "W": plan.weights, "I": plan.operand}
+    walked = {"OX": size[0], "OY": size[1]}
+    sizes = tuple((dim, walked.get(dim, full)) for dim, full in layer.loops)
+    by_operand = {"O": plan.output, "W": plan.weights, "I": plan.operand}
+    # Both operands of an add rest where its input does.
+    resting = {name: by_operand[memory_operand(name).value] for name in operand_names(layer)}
     levels = {name: _levels(hardware, name, memory) for name, memory in resting.items()}
     tile = LayerTile(layer=layer, sizes=sizes, levels=levels)
     model = build_tile_model(hardware, unroll, tile, rules)
@@ -91,9 +92,10 @@ def _levels(hardware: Hardware, name: str, memory: str | None) -> int:
     if memory is None:
         return 1
     index = memory_index(hardware, memory)
-    if index not in hardware.chains[Operand(name)]:
+    operand = memory_operand(name)
+    if index not in hardware.chains[operand]:
         raise ValueError(f"memory {memory} does not hold {name}")
-    return hardware.level_of(Operand(name), index) + 1
+    return hardware.level_of(operand, index) + 1
 
 
 def _mapping(plan: LayerTilePlan, levels: Mapping[str, int], rules: RuleSet) -> TemporalMapping:
@@ -111,23 +113,44 @@ def _mapping(plan: LayerTilePlan, levels: Mapping[str, int], rules: RuleSet) -> 
     return TemporalMapping(loops=given.loops, cuts=given.cuts, double_buffered=flags)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperandCopies:
+    """What is copied for one operand: its bits, where the producer's tile is, and where its
+    whole map lies (None: made in the stack); `fetches`: its tile comes from there now."""
+
+    bits: EdgeBits
+    place: str
+    source: str | None
+    fetches: bool
+
+
 def copies_before(
     hardware: Hardware,
     plan: LayerTilePlan,
-    amounts: Edge,
-    source: str | None,
+    operands: Sequence[OperandCopies],
     rules: RuleSet,
 ) -> CopyCost:
     """Cost of all copies before a layer-tile.
 
-    `source` is the memory of the stack's input map for the first layer, None for every
-    other one. The first layer's tile is fetched in a phase of its own. Raises ValueError
-    if a copy is impossible.
+    Tiles from outside are fetched in a phase of their own. Raises ValueError if a copy is
+    impossible.
     """
-    phases = [_moves(hardware, plan, amounts, source, rules)]
-    if source is not None:
-        fetch = _action(hardware, amounts.fresh_bits, Operand.I, source, Operand.I, plan.producer)
-        phases.insert(0, fetch)
+    fetches, moves = [], []
+    for operand in operands:
+        if operand.source is not None and operand.fetches:
+            fetches += _action(
+                hardware,
+                operand.bits.fresh_bits,
+                Operand.I,
+                operand.source,
+                Operand.I,
+                operand.place,
+            )
+        moves += _moves(hardware, plan, operand, rules)
+    return _phases(hardware, [fetches, moves])
+
+
+def _phases(hardware: Hardware, phases: Sequence[Sequence[CopyAction]]) -> CopyCost:
     energy: dict[int, float] = {}
     latency = 0
     for actions in phases:
@@ -138,40 +161,37 @@ def copies_before(
     return CopyCost(energy_by_memory_pj=energy, latency_cycles=latency)
 
 
+def writing_out(hardware: Hardware, bits: int, memory: str) -> CopyCost:
+    """Cost of writing an output tile from `memory` to DRAM beside its use in the stack."""
+    dram = hardware.memories[top_memory(hardware, Operand.O)].name
+    return _phases(hardware, [_action(hardware, bits, Operand.O, memory, Operand.O, dram)])
+
+
 def weight_arrival(hardware: Hardware, layer: Layer, memory: str) -> CopyCost:
     """Cost of bringing a layer's weights from DRAM to the memory in which they stay."""
     dram = hardware.memories[top_memory(hardware, Operand.W)].name
     actions = _action(hardware, layer.weight_volume_bits, Operand.W, dram, Operand.W, memory)
-    energy: dict[int, float] = {}
-    for action in actions:
-        for index, spent in copy_energy_by_memory_pj(hardware, action).items():
-            energy[index] = energy.get(index, 0.0) + spent
-    return CopyCost(
-        energy_by_memory_pj=energy, latency_cycles=group_latency_cycles(hardware, actions)
-    )
+    return _phases(hardware, [actions])
 
 
 def _moves(
-    hardware: Hardware,
-    plan: LayerTilePlan,
-    amounts: Edge,
-    source: str | None,
-    rules: RuleSet,
+    hardware: Hardware, plan: LayerTilePlan, operand: OperandCopies, rules: RuleSet
 ) -> list[CopyAction]:
-    first = source is not None
-    made = Operand.I if first else Operand.O
-    free_writes = first and not rules.charge_stack_input_cache
+    amounts, source = operand.bits, operand.source
+    outside = source is not None
+    made = Operand.I if outside else Operand.O
+    free_writes = outside and not rules.charge_stack_input_cache
     actions: list[CopyAction] = []
     v_write: list[CopyAction] = []
     if not free_writes and plan.v is not None and plan.v != source:
-        v_write = _action(hardware, amounts.v_write_bits, made, plan.producer, made, plan.v)
+        v_write = _action(hardware, amounts.v_write_bits, made, operand.place, made, plan.v)
         actions += v_write
     if not free_writes and plan.h_make is not None and plan.h_make != source:
         # The reference leaves out the rows that it has just put into the V cache.
         corner_done = bool(v_write) and not rules.charge_stack_input_cache
         bits = amounts.h_write_beside_v_bits if corner_done else amounts.h_write_bits
-        actions += _action(hardware, bits, made, plan.producer, made, plan.h_make)
-    actions += _action(hardware, amounts.fresh_bits, made, plan.producer, Operand.I, plan.operand)
+        actions += _action(hardware, bits, made, operand.place, made, plan.h_make)
+    actions += _action(hardware, amounts.moved_bits, made, operand.place, Operand.I, plan.operand)
     if plan.h_use is not None:
         actions += _action(
             hardware, amounts.h_read_bits, Operand.I, plan.h_use, Operand.I, plan.operand

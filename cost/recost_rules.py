@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cost.recost_capacity import StackView
+from cost.recost_capacity import StackView, fetching_layer, made_bits, tile_place
 from cost.recost_layer import memory_index, top_memory
 from cost.recost_tiles import map_bits
-from cost.schedule import LayerTilePlan, Schedule, StackPlan, TilePlan
+from cost.schedule import LayerTilePlan, Runs, Schedule, StackPlan, TilePlan
 from problems.hardware import Hardware
 from problems.problem import Problem
 from problems.workload import Operand
@@ -22,37 +22,62 @@ def unknown_memories(hardware: Hardware, schedule: Schedule) -> Iterator[str]:
         used = {stack.source, stack.target, *stack.weights}
         for tile in stack.tiles:
             for step in tile.layers:
-                used |= {step.producer, step.weights, step.operand, step.output}
+                used |= {step.producer, step.second, step.weights, step.operand, step.output}
                 used |= {step.h_use, step.h_make, step.v}
         for name in sorted(used - known - {None}, key=str):
             yield f"stack {number}: {hardware.name} has no memory {name}"
 
 
-def chain_faults(problem: Problem, schedule: Schedule) -> Iterator[str]:
-    """Stacks must cover all layers in order and agree on the maps between them."""
+def order_faults(problem: Problem, schedule: Schedule) -> Iterator[str]:
+    """Stacks must hold every layer once, after its producers, and agree on maps on chip."""
+    workload, hardware = problem.workload, problem.hardware
     planned = [name for stack in schedule.stacks for name in stack.layers]
-    layers = [layer.name for layer in problem.workload.layers]
-    if planned != layers:
+    layers = [layer.name for layer in workload.layers]
+    if sorted(planned) != sorted(layers):
         yield f"the stacks hold layers {planned}, the workload has {layers}"
-    hardware = problem.hardware
-    if not schedule.stacks:
         return
-    bottom = hardware.memories[top_memory(hardware, Operand.I)].name
-    if schedule.stacks[0].source != bottom:
-        yield f"the network input lies in {bottom}, not in {schedule.stacks[0].source}"
+    known = {workload.input_name}
+    for number, stack in enumerate(schedule.stacks):
+        if [name for name in layers if name in stack.layers] != list(stack.layers):
+            yield f"stack {number}: layers {list(stack.layers)} are not in the workload's order"
+        inside = known | set(stack.layers)
+        for name in stack.layers:
+            for source in workload.by_name[name].sources:
+                if source not in inside:
+                    yield f"stack {number}: layer {name} reads {source}, which comes later"
+        read = {s for name in stack.layers for s in workload.by_name[name].sources}
+        for name in stack.layers[:-1]:
+            if name not in read:
+                yield f"stack {number}: nothing in it reads layer {name}, it cannot be tiled"
+        known |= set(stack.layers)
+    dram = hardware.memories[top_memory(hardware, Operand.I)].name
     bottom = hardware.memories[top_memory(hardware, Operand.O)].name
-    if schedule.stacks[-1].target != bottom:
-        yield f"the network output goes to {bottom}, not to {schedule.stacks[-1].target}"
-    for number in range(1, len(schedule.stacks)):
-        before, after = schedule.stacks[number - 1], schedule.stacks[number]
-        if before.target != after.source:
+    for number, stack in enumerate(schedule.stacks):
+        before = schedule.stacks[number - 1] if number else None
+        if stack.carried is None:
+            if stack.source != dram:
+                yield f"stack {number}: no map is carried over, yet the source is {stack.source}"
+        elif before is None or stack.carried != before.layers[-1]:
+            yield f"stack {number}: the stack before it does not end in {stack.carried}"
+        elif stack.source != before.target:
             yield (
                 f"stack {number - 1} leaves its map in {before.target}, stack {number} reads "
-                f"it from {after.source}"
+                f"it from {stack.source}"
+            )
+        last = stack.layers[-1]
+        readers = set(workload.graph.successors(last))
+        after = schedule.stacks[number + 1] if number + 1 < len(schedule.stacks) else None
+        if not readers and stack.target != bottom:
+            yield f"the network output goes to {bottom}, not to {stack.target}"
+        alone = after is not None and after.carried == last and readers <= set(after.layers)
+        if readers and stack.target != bottom and not alone:
+            yield (
+                f"stack {number} leaves its map in {stack.target}, yet not all its readers "
+                "are in the next stack"
             )
 
 
-def shape_faults(hardware: Hardware, number: int, stack: StackPlan) -> Iterator[str]:
+def shape_faults(number: int, stack: StackPlan) -> Iterator[str]:
     """What would keep a stack from being walked at all."""
     if not stack.layers:
         yield f"stack {number}: has no layers"
@@ -60,9 +85,14 @@ def shape_faults(hardware: Hardware, number: int, stack: StackPlan) -> Iterator[
         yield f"stack {number}: tile {stack.tile_x}x{stack.tile_y} has no size"
     if len(stack.weights) != len(stack.layers):
         yield f"stack {number}: {len(stack.weights)} weight memories for its layers"
+    if not stack.tiles:
+        yield f"stack {number}: has no tiles"
     for tile in stack.tiles:
-        if tuple(step.layer for step in tile.layers) != stack.layers:
+        names = [step.layer for step in tile.layers]
+        if [name for name in stack.layers if name in names] != names:
             yield f"stack {number}: tiles of columns {tile.columns} list other layers"
+        if not tile.columns or not tile.rows:
+            yield f"stack {number}: a kind of tiles has no columns or no rows"
 
 
 def grid_faults(view: StackView) -> Iterator[str]:
@@ -70,24 +100,35 @@ def grid_faults(view: StackView) -> Iterator[str]:
     columns, rows = view.geometry.columns, view.geometry.rows
     covered = np.zeros((len(columns), len(rows)), dtype=np.int32)
     for tile in view.plan.tiles:
-        (x0, nx), (y0, ny) = tile.columns, tile.rows
-        if min(x0, y0) < 0 or min(nx, ny) < 1 or x0 + nx > len(columns) or y0 + ny > len(rows):
+        places = []
+        for runs, steps in ((tile.columns, columns), (tile.rows, rows)):
+            inside = all(first >= 0 and n >= 1 and first + n <= len(steps) for first, n in runs)
+            spots = [i for first, n in runs for i in range(first, first + n)] if inside else []
+            places.append(spots)
+        if not all(places):
             yield (
                 f"columns {tile.columns} and rows {tile.rows} pass the grid of "
                 f"{len(columns)} x {len(rows)} tiles"
             )
             continue
-        covered[x0 : x0 + nx, y0 : y0 + ny] += 1
-        for axis, first, count, steps in (("columns", x0, nx, columns), ("rows", y0, ny, rows)):
-            if any(steps[i] != steps[first] for i in range(first, first + count)):
-                yield f"{axis} {first} to {first + count - 1} are one kind but differ"
-        for n, step in enumerate(tile.layers):
-            walked = (columns[x0][n].outputs, rows[y0][n].outputs)
-            if (step.width, step.height) != walked:
-                yield (
-                    f"layer {step.layer} in columns {tile.columns}, rows {tile.rows} is stated "
-                    f"as {step.width}x{step.height}, it is {walked[0]}x{walked[1]}"
-                )
+        np.add.at(covered, np.ix_(*places), 1)
+        for axis, spots, steps in (("columns", places[0], columns), ("rows", places[1], rows)):
+            if any(steps[i] != steps[spots[0]] for i in spots):
+                yield f"{axis} {tile.columns if axis == 'columns' else tile.rows} differ"
+        x, y = view.axes(tile)
+        sizes = {name: (x.outputs[name], y.outputs[name]) for name in view.plan.layers}
+        steps_by_layer = tile.by_layer
+        for name, size in sizes.items():
+            step = steps_by_layer.get(name)
+            stated = (step.width, step.height) if step is not None else None
+            where = f"layer {name} in columns {tile.columns}, rows {tile.rows}"
+            if min(size) == 0:
+                if step is not None:
+                    yield f"{where} is planned, yet it has nothing to compute there"
+            elif stated is None:
+                yield f"{where} is missing"
+            elif stated != size:
+                yield f"{where} is stated as {stated[0]}x{stated[1]}, it is {size[0]}x{size[1]}"
     if not np.all(covered == 1):
         yield f"{int(np.sum(covered != 1))} tiles of the grid are not covered exactly once"
 
@@ -95,10 +136,10 @@ def grid_faults(view: StackView) -> Iterator[str]:
 def boundary_faults(view: StackView) -> Iterator[str]:
     """Whole maps lie in DRAM or, under joint capacity, in a memory that holds them."""
     hardware, plan = view.hardware, view.plan
-    ends = [(plan.target, view.start + len(view.layers) - 1)]
-    if view.start:
-        ends.append((plan.source, view.start - 1))
-    for memory, position in ends:
+    ends = [(plan.target, plan.layers[-1])]
+    if plan.carried is not None:
+        ends.append((plan.source, plan.carried))
+    for memory, name in ends:
         index = memory_index(hardware, memory)
         if index == top_memory(hardware, Operand.O):
             continue
@@ -106,8 +147,8 @@ def boundary_faults(view: StackView) -> Iterator[str]:
             yield f"maps between stacks lie in DRAM, not in {memory}"
         elif not _shareable(hardware, index):
             yield f"{memory} cannot hold a map between stacks"
-        elif map_bits(view.workload, position) > hardware.memories[index].size_bits:
-            yield f"the map after layer {position} does not fit {memory}"
+        elif map_bits(view.workload, name) > hardware.memories[index].size_bits:
+            yield f"the map of layer {name} does not fit {memory}"
 
 
 def placement_faults(view: StackView) -> Iterator[str]:
@@ -123,13 +164,13 @@ def placement_faults(view: StackView) -> Iterator[str]:
             yield f"layer {layer.name}: weights cannot stay in {memory}"
     for tile in plan.tiles:
         where = f"columns {tile.columns}, rows {tile.rows}"
-        starts = tile.columns[0] == 0 and tile.rows[0] == 0
+        starts = tile.columns[0][0] == 0 and tile.rows[0][0] == 0
         if starts and tile.count > 1 and not rules.charge_weight_arrival:
             moved = [name for name in plan.weights if name not in (None, dram)]
             if moved:
                 yield f"{where}: the first tile brings the weights, it is a kind of its own"
-        before = None
-        for n, step in enumerate(tile.layers):
+        for step in tile.layers:
+            n = plan.layers.index(step.layer)
             first_tile = starts and not rules.charge_weight_arrival
             weights = dram if first_tile and view.layers[n].has_weights else plan.weights[n]
             if step.weights != weights:
@@ -138,29 +179,56 @@ def placement_faults(view: StackView) -> Iterator[str]:
                 yield f"layer {step.layer} in {where}: no input tile can rest in {step.operand}"
             if not _single(hardware, step.output, Operand.O, True):
                 yield f"layer {step.layer} in {where}: no output tile can rest in {step.output}"
-            if before is not None and step.producer != before:
-                yield (
-                    f"layer {step.layer} in {where}: its producer's tile is in {before}, not in "
-                    f"{step.producer}"
-                )
-            if before is None and not _single(hardware, step.producer, Operand.I, True):
-                yield f"layer {step.layer} in {where}: no input tile can land in {step.producer}"
-            before = step.output
+            if (step.second is None) != (len(view.layers[n].sources) == 1):
+                yield f"layer {step.layer} in {where}: a second producer is stated as {step.second}"
+                continue
+            yield from _producer_faults(view, tile, n, step, where)
             yield from _missing_caches(view, tile, n, step, where)
-        if before != plan.target:
-            yield f"{where}: the last output is in {before}, not in {plan.target}"
+        last = tile.by_layer[plan.layers[-1]].output
+        if last != plan.target:
+            yield f"{where}: the last output is in {last}, not in {plan.target}"
+
+
+def _producer_faults(
+    view: StackView, tile: TilePlan, n: int, step: LayerTilePlan, where: str
+) -> Iterator[str]:
+    """A tile is fetched from where its maker, or who fetched it first, left it."""
+    steps = tile.by_layer
+    for source in view.layers[n].sources:
+        if made_bits(view, tile, source) == 0:
+            continue
+        place = tile_place(step, view.layers[n], source)
+        if source in view.plan.layers:
+            found = steps[source].output
+        else:
+            if not _single(view.hardware, place, Operand.I, True):
+                yield f"layer {step.layer} in {where}: no input tile can land in {place}"
+            fetcher = fetching_layer(view, steps, source)
+            assert fetcher is not None
+            found = tile_place(steps[fetcher], view.workload.by_name[fetcher], source)
+        if place != found:
+            yield (
+                f"layer {step.layer} in {where}: its producer's tile is in {found}, not in {place}"
+            )
 
 
 def _missing_caches(
     view: StackView, tile: TilePlan, n: int, step: LayerTilePlan, where: str
 ) -> Iterator[str]:
-    x = view.geometry.columns[tile.columns[0]][n]
-    y = view.geometry.rows[tile.rows[0]][n]
-    free = n == 0 and not view.rules.charge_stack_input_cache
+    x, y = view.axes(tile)
+    name = view.layers[n].name
+    across = [x.edges[source, name] for source in view.layers[n].sources]
+    down = [y.edges[source, name] for source in view.layers[n].sources]
+    outside = view.whole_map(view.layers[n].sources[0]) is not None
+    free = outside and not view.rules.charge_stack_input_cache
     needs = (
-        ("columns from the left", step.h_use, x.reused > 0),
-        ("columns for the right", step.h_make, x.kept > 0 and not free),
-        ("rows", step.v, y.reused > 0 or (y.kept > 0 and not free)),
+        ("columns from the left", step.h_use, any(s.reused for s in across)),
+        ("columns for the right", step.h_make, any(s.kept for s in across) and not free),
+        (
+            "rows",
+            step.v,
+            any(s.reused for s in down) or (any(s.kept for s in down) and not free),
+        ),
     )
     for what, memory, needed in needs:
         if needed and memory is None:
@@ -174,41 +242,47 @@ def _missing_caches(
 def hand_over_faults(view: StackView) -> Iterator[str]:
     """What a tile puts into a cache is where its neighbour looks for it."""
     plan, joint = view.plan, view.rules.joint_capacity
-    for n, layer in enumerate(view.layers):
+    for layer in plan.layers:
+        steps = [(tile, tile.by_layer[layer]) for tile in plan.tiles if layer in tile.by_layer]
         if joint:
             for what, found in (
-                ("H", {m for t in plan.tiles for m in (t.layers[n].h_use, t.layers[n].h_make)}),
-                ("V", {tile.layers[n].v for tile in plan.tiles}),
+                ("H", {m for _, step in steps for m in (step.h_use, step.h_make)}),
+                ("V", {step.v for _, step in steps}),
             ):
                 if len(found - {None}) > 1:
                     names = ", ".join(sorted(str(name) for name in found - {None}))
-                    yield f"layer {layer.name}: its {what} cache lies in {names} at once"
-        for one in plan.tiles:
-            for two in plan.tiles:
-                yield from _hand_over(view, n, one, two)
+                    yield f"layer {layer}: its {what} cache lies in {names} at once"
+            continue
+        for one, giver in steps:
+            for two, taker in steps:
+                yield from _hand_over(layer, (one, giver), (two, taker))
 
 
-def _hand_over(view: StackView, n: int, one: TilePlan, two: TilePlan) -> Iterator[str]:
-    name = view.layers[n].name
-    giver, taker = one.layers[n], two.layers[n]
-    right = _meet(one.columns, two.columns, 1) and _meet(one.rows, two.rows, 0)
+def _hand_over(
+    name: str, one: tuple[TilePlan, LayerTilePlan], two: tuple[TilePlan, LayerTilePlan]
+) -> Iterator[str]:
+    (first, giver), (second, taker) = one, two
+    right = _meet(first.columns, second.columns, 1) and _meet(first.rows, second.rows, 0)
     if right and giver.h_make != taker.h_use and None not in (giver.h_make, taker.h_use):
         yield (
-            f"layer {name}: columns {one.columns} hand over in {giver.h_make}, columns "
-            f"{two.columns} read from {taker.h_use}"
+            f"layer {name}: columns {first.columns} hand over in {giver.h_make}, columns "
+            f"{second.columns} read from {taker.h_use}"
         )
-    below = _meet(one.columns, two.columns, 0) and _meet(one.rows, two.rows, 1)
+    below = _meet(first.columns, second.columns, 0) and _meet(first.rows, second.rows, 1)
     if below and giver.v != taker.v and None not in (giver.v, taker.v):
         yield (
-            f"layer {name}: rows {one.rows} hand over in {giver.v}, rows {two.rows} read from "
-            f"{taker.v}"
+            f"layer {name}: rows {first.rows} hand over in {giver.v}, rows {second.rows} read "
+            f"from {taker.v}"
         )
 
 
-def _meet(one: tuple[int, int], two: tuple[int, int], shift: int) -> bool:
+def _meet(one: Runs, two: Runs, shift: int) -> bool:
     """Whether a position of `one`, moved by `shift`, lies in `two`."""
-    start, end = one[0] + shift, one[0] + one[1] + shift
-    return max(start, two[0]) < min(end, two[0] + two[1])
+    return any(
+        max(start + shift, first) < min(start + n + shift, first + m)
+        for start, n in one
+        for first, m in two
+    )
 
 
 def _single(hardware: Hardware, name: str, operand: Operand, single: bool) -> bool:

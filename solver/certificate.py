@@ -22,7 +22,7 @@ BOUND_ROUNDING = Fraction(1, 10**12)
 HalfPlane = tuple[Fraction, Fraction, Fraction]
 """energy weight * E + latency weight * L >= bound."""
 Node = tuple[int, str]
-"""Layers before a cut, and the memory that the map there lies in."""
+"""Number of a cut, and the memory that the map there lies in (MEMORY or MEMORY:LAYER)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class AnswerStack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What a certificate must fit: the chain's first and last node, memories, the answer."""
+    """What a certificate must fit: the network's first and last node, memories, the answer."""
 
     first: Node
     last: Node
@@ -90,7 +90,7 @@ def _potentials(step: Mapping[str, Any], where: str) -> dict[Node, float]:
         cut, colon, memory = key.partition(":")
         # Few digits: Python refuses to read some thousands.
         if not (cut.isascii() and cut.isdecimal() and len(cut) < 10 and colon and memory):
-            raise ProblemError("expected LAYERS:MEMORY", key=f"{where}.potentials.{key}")
+            raise ProblemError("expected CUT:MEMORY", key=f"{where}.potentials.{key}")
         potentials[int(cut), memory] = number_of(found, key, f"{where}.potentials")
     return potentials
 
@@ -100,13 +100,13 @@ def _potential_faults(
 ) -> Iterator[str]:
     """Ends, names and range of a step's potentials."""
     for cut, memory in potentials:
-        if memory not in frame.memories:
+        if memory.partition(":")[0] not in frame.memories:
             yield f"{where}: a potential in {memory}, which is no memory of the hardware"
         if cut > frame.last[0]:
-            yield f"{where}: a potential after layer {cut}, the workload has {frame.last[0]}"
+            yield f"{where}: a potential at cut {cut}, the last one is {frame.last[0]}"
         for end in (frame.first, frame.last):
             if cut == end[0] and memory != end[1]:
-                yield f"{where}: a potential at {cut}:{memory}, the chain ends at {end[1]}"
+                yield f"{where}: a potential at {cut}:{memory}, the network ends at {end[1]}"
     if potentials.get(frame.first) != 0:
         yield f"{where}: the potential at the input is not 0"
     if frame.last not in potentials:

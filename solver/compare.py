@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cost.overlap import OverlapMode
 from cost.rules import EXACT, RuleSet
+from problems.errors import ProblemError
 from problems.problem import Problem
 from solver.objective import Objective
 from solver.policies.annealing import annealing
@@ -116,6 +117,11 @@ def compare(
     gets the optimum's time. Raises ProblemError and InfeasibleError as `solve` does; a
     policy without a schedule is a row that says so.
     """
+    if not problem.workload.is_chain:
+        raise ProblemError(
+            f"{problem.source}: workload {problem.workload.name} branches: policies are "
+            "compared on chains only so far"
+        )
     progress("optimum")
     started = time.monotonic()
     optimum = solve(

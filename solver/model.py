@@ -264,7 +264,7 @@ class ScheduleModel:
             for (k, e), entries in by_tile.items():
                 uses = [(x, self._held(c, memory, choices, k, e)) for c, x in entries]
                 others = [(x, bits) for layer, x, bits in stay if layer != e]
-                others += self._waiting(choices, k, e, memory, by_tile, by_edge)
+                others += self._waiting(choices, (k, e), memory, by_tile, by_edge, landing=False)
                 self._fit(uses, others, room)
             for (k, e), phases in by_edge.items():
                 # Tiles from outside on their way in, before the layer runs.
@@ -283,7 +283,9 @@ class ScheduleModel:
                     ]
                 if landing:
                     landing += [(x, bits) for _, x, bits in stay]
-                    landing += self._waiting(choices, k, e, memory, by_tile, {})
+                    landing += self._waiting(
+                        choices, (k, e), memory, by_tile, by_edge, landing=True
+                    )
                     self._fit([], landing, room)
 
     def _fit(
@@ -299,16 +301,18 @@ class ScheduleModel:
     def _waiting(
         self,
         choices: OptionChoices,
-        k: int,
-        e: int,
+        step: tuple[int, int],
         memory: int,
         by_tile: dict[tuple[int, int], list[tuple[LayerChoice, cp_model.IntVar]]],
         by_edge: dict[tuple[int, int], list[tuple[PhaseChoice, cp_model.IntVar]]],
+        *,
+        landing: bool,
     ) -> list[tuple[cp_model.IntVar, int]]:
-        """Tiles of branch tensors in `memory` that wait for later readers while e runs.
+        """Tiles of branch tensors in `memory` that wait for later readers during a step.
 
-        Those from outside only with `by_edge`.
+        `landing`: before it, when what it fetches itself is not there yet.
         """
+        k, e = step
         tables = choices.tables[k]
         graph = self.tables.graph(choices.option.layers)
         found = []
@@ -318,9 +322,9 @@ class ScheduleModel:
                 continue
             if t < len(graph.layers):
                 found += [(x, bits) for c, x in by_tile[k, t] if c.output == memory]
-            elif by_edge and memory != self.tables.source_of(choices.option, graph, t):
+            elif memory != self.tables.source_of(choices.option, graph, t):
                 i = fetching_edge(graph, tables.kind, t)
-                if graph.edges[i].layer <= e:
+                if graph.edges[i].layer <= (e - 1 if landing else e):
                     phases = by_edge[k, graph.edges[i].layer]
                     found += [(x, bits) for c, x in phases if self._place(tables, c, i) == memory]
         return found

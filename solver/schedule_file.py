@@ -16,7 +16,7 @@ from problems.errors import ProblemError, nearest
 from solver.result import Result
 from solver.write_file import write_whole
 
-FORMAT = "fuseproof-result/1"
+FORMAT = "fuseproof-result/2"
 MOST = 10**300
 """Larger whole numbers are refused: they have no float."""
 TOP_KEYS = (
@@ -26,14 +26,15 @@ TOP_KEYS = (
 )
 STEP_KEYS = ("energy_weight", "latency_weight", "bound", "potentials", "survivors")
 _STACK_KEYS = (
-    *("layers", "tile", "mode", "source", "target", "weights"),
+    *("layers", "tile", "mode", "source", "carried", "target", "weights"),
     *("arrival_energy_pj", "arrival_latency_cycles", "placements"),
 )
 _TILE_KEYS = ("columns", "rows", "layers")
 _LAYER_KEYS = (
-    *("layer", "size", "producer", "weights", "operand", "output", "h_use", "h_make", "v"),
+    *("layer", "size", "producer", "second", "weights", "operand", "output"),
+    *("h_use", "h_make", "v"),
     *("loops", "cuts", "double_buffered", "energy_pj", "latency_cycles"),
-    *("copy_energy_pj", "copy_latency_cycles"),
+    *("copy_energy_pj", "copy_latency_cycles", "export_energy_pj", "export_latency_cycles"),
 )
 _Value = TypeVar("_Value")
 _Kind = TypeVar("_Kind", bound=StrEnum)
@@ -92,14 +93,15 @@ def schedule_to_list(schedule: Schedule) -> list[dict[str, Any]]:
             "tile": [stack.tile_x, stack.tile_y],
             "mode": stack.mode.value,
             "source": stack.source,
+            "carried": stack.carried,
             "target": stack.target,
             "weights": list(stack.weights),
             "arrival_energy_pj": stack.arrival_energy_pj,
             "arrival_latency_cycles": stack.arrival_latency_cycles,
             "placements": [
                 {
-                    "columns": list(tile.columns),
-                    "rows": list(tile.rows),
+                    "columns": [list(run) for run in tile.columns],
+                    "rows": [list(run) for run in tile.rows],
                     "layers": [_plan_to_dict(plan) for plan in tile.layers],
                 }
                 for tile in stack.tiles
@@ -227,6 +229,7 @@ def _plan_to_dict(plan: LayerTilePlan) -> dict[str, Any]:
         "layer": plan.layer,
         "size": [plan.width, plan.height],
         "producer": plan.producer,
+        "second": plan.second,
         "weights": plan.weights,
         "operand": plan.operand,
         "output": plan.output,
@@ -242,6 +245,8 @@ def _plan_to_dict(plan: LayerTilePlan) -> dict[str, Any]:
         "latency_cycles": plan.latency_cycles,
         "copy_energy_pj": plan.copy_energy_pj,
         "copy_latency_cycles": plan.copy_latency_cycles,
+        "export_energy_pj": plan.export_energy_pj,
+        "export_latency_cycles": plan.export_latency_cycles,
     }
 
 
@@ -256,8 +261,8 @@ def _stack(entry: Mapping[str, Any], number: int) -> StackPlan:
         layers = _get(tile, "layers", list, inside)
         tiles.append(
             TilePlan(
-                columns=_pair(tile, "columns", inside),
-                rows=_pair(tile, "rows", inside),
+                columns=_items(tile, "columns", inside, _run),
+                rows=_items(tile, "rows", inside, _run),
                 layers=tuple(_plan(p, f"{inside}.layers[{j}]") for j, p in enumerate(layers)),
             )
         )
@@ -267,6 +272,7 @@ def _stack(entry: Mapping[str, Any], number: int) -> StackPlan:
         tile_y=tile_y,
         mode=choice_of(entry, "mode", OverlapMode, where),
         source=text_of(entry, "source", where),
+        carried=_name(_field(entry, "carried", where), _path(where, "carried")),
         target=text_of(entry, "target", where),
         weights=_items(entry, "weights", where, _name),
         arrival_energy_pj=number_of(entry, "arrival_energy_pj", where),
@@ -296,10 +302,12 @@ def _plan(entry: Any, where: str) -> LayerTilePlan:
         latency_cycles=_cycles(entry, "latency_cycles", where),
         copy_energy_pj=number_of(entry, "copy_energy_pj", where),
         copy_latency_cycles=_cycles(entry, "copy_latency_cycles", where),
+        export_energy_pj=number_of(entry, "export_energy_pj", where),
+        export_latency_cycles=_cycles(entry, "export_latency_cycles", where),
     )
 
 
-_OPTIONAL = ("weights", "h_use", "h_make", "v")
+_OPTIONAL = ("second", "weights", "h_use", "h_make", "v")
 
 
 def _by_tensor(
@@ -331,6 +339,12 @@ def _loop(value: Any, path: str) -> tuple[str, int]:
     if not isinstance(value, list) or len(value) != 2:
         raise ProblemError(f"is {value!r}, expected [DIM, FACTOR]", key=path)
     return _text(value[0], path), _whole(value[1], path)
+
+
+def _run(value: Any, path: str) -> tuple[int, int]:
+    if not isinstance(value, list) or len(value) != 2:
+        raise ProblemError(f"is {str(value)[:40]!r}, expected [FIRST, COUNT]", key=path)
+    return _whole(value[0], path), _whole(value[1], path)
 
 
 def _whole(value: Any, path: str) -> int:

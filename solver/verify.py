@@ -20,6 +20,7 @@ from problems.load import load_problem
 from problems.problem import Problem
 from problems.workload import Operand
 from solver.certificate import RELATIVE_TOLERANCE, AnswerStack, Frame, certificate_faults
+from solver.cuts import cuts
 from solver.objective import Objective
 from solver.result import Status
 from solver.schedule_file import (
@@ -34,7 +35,7 @@ from solver.schedule_file import (
     text_of,
     whole_of,
 )
-from solver.space import StackRange, parse_tiles, stack_ranges
+from solver.space import Node, StackRange, node_text, parse_tiles, stack_ranges
 
 OPTIMAL_GAP = 1e-6
 """Largest gap that may be called optimal, whatever tolerance a document states."""
@@ -88,7 +89,7 @@ def verify(document: Mapping[str, Any], problem: Problem | None = None) -> Verif
     faults += _figure_faults(document, recosted)
     faults += _gap_faults(document, status, objective)
     faults += _space_faults(problem, schedule, ranges)
-    answer = _answer(schedule, recosted) if recosted.ok else ()
+    answer = _answer(problem, schedule, recosted, ranges) if recosted.ok else ()
     faults += certificate_faults(document, objective, _frame(problem, answer))
     return Verification(
         ok=not faults,
@@ -214,34 +215,50 @@ def _count_faults(document: Mapping[str, Any], ranges: tuple[StackRange, ...]) -
             yield f"space.{key} is stated as {stated}, it is {true}"
 
 
+def _stack_ranges(
+    problem: Problem, schedule: Schedule, ranges: tuple[StackRange, ...]
+) -> list[StackRange | None]:
+    """The range of the stated space that each stack of a schedule lies in, None for none."""
+    position = {layer.name: i for i, layer in enumerate(problem.workload.layers)}
+    names = [memory.name for memory in problem.hardware.memories]
+    number = {cut: i for i, cut in enumerate(cuts(problem.workload))}
+    by_stack: dict[tuple[int, tuple[int, ...]], list[StackRange]] = {}
+    for r in ranges:
+        by_stack.setdefault((r.tail, r.layers), []).append(r)
+    found: list[StackRange | None] = []
+    done: frozenset[int] = frozenset()
+    for stack in schedule.stacks:
+        layers = tuple(position.get(name, -1) for name in stack.layers)
+        carried = -1 if stack.carried is None else position.get(stack.carried, -1)
+        inside = [
+            r
+            for r in by_stack.get((number.get(done, -1), layers), ())
+            if stack.tile_x in r.widths
+            and stack.tile_y in r.heights
+            and stack.mode in r.modes
+            and stack.source in {names[m] for m in r.sources}
+            and stack.target in {names[m] for m in r.targets}
+            and carried in (-1, r.carried)
+        ]
+        found.append(inside[0] if inside else None)
+        done |= set(layers)
+    return found
+
+
 def _space_faults(
     problem: Problem, schedule: Schedule, ranges: tuple[StackRange, ...]
 ) -> Iterator[str]:
     """Stacks that are no options of the space in which the answer claims to be best."""
-    by_run = {(r.first, r.last): r for r in ranges}
-    names = [memory.name for memory in problem.hardware.memories]
-    start = 0
-    for number, stack in enumerate(schedule.stacks):
-        last = start + len(stack.layers) - 1
-        found = by_run.get((start, last))
-        inside = (
-            found is not None
-            and stack.tile_x in found.widths
-            and stack.tile_y in found.heights
-            and stack.mode in found.modes
-            and stack.source in {names[m] for m in found.sources}
-            and stack.target in {names[m] for m in found.targets}
-        )
-        if not inside:
+    for number, found in enumerate(_stack_ranges(problem, schedule, ranges)):
+        if found is None:
             yield f"stack {number} lies outside the space that is stated"
-        start = last + 1
 
 
 def _frame(problem: Problem, answer: tuple[AnswerStack, ...]) -> Frame:
     hardware = problem.hardware
     return Frame(
         first=(0, _top(hardware, Operand.I)),
-        last=(len(problem.workload.layers), _top(hardware, Operand.O)),
+        last=(len(cuts(problem.workload)) - 1, _top(hardware, Operand.O)),
         memories=frozenset(memory.name for memory in hardware.memories),
         answer=answer,
     )
@@ -251,23 +268,31 @@ def _top(hardware: Hardware, operand: Operand) -> str:
     return hardware.memories[hardware.chains[operand][-1]].name
 
 
-def _answer(schedule: Schedule, recosted: Recosted) -> tuple[AnswerStack, ...]:
+def _answer(
+    problem: Problem, schedule: Schedule, recosted: Recosted, ranges: tuple[StackRange, ...]
+) -> tuple[AnswerStack, ...]:
     """The stacks of the schedule with their true costs."""
     stacks = []
-    start = 0
     energy, latency = recosted.breakdown.energy_by_layer, recosted.breakdown.latency_by_layer
-    for stack in schedule.stacks:
-        end = start + len(stack.layers)
+    names = [memory.name for memory in problem.hardware.memories]
+    found = _stack_ranges(problem, schedule, ranges)
+    for stack, r in zip(schedule.stacks, found, strict=True):
+        if r is None:
+            return ()
         stacks.append(
             AnswerStack(
-                tail=(start, stack.source),
-                head=(end, stack.target),
+                tail=_named(problem, r.tail_node(names.index(stack.source))),
+                head=_named(problem, r.head_node(names.index(stack.target))),
                 energy_pj=sum(energy.get(layer, 0.0) for layer in stack.layers),
                 latency_cycles=sum(latency.get(layer, 0) for layer in stack.layers),
             )
         )
-        start = end
     return tuple(stacks)
+
+
+def _named(problem: Problem, node: Node) -> tuple[int, str]:
+    cut, _, place = node_text(problem, node).partition(":")
+    return int(cut), place
 
 
 def _close(one: float, two: float) -> bool:

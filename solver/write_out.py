@@ -22,7 +22,8 @@ def _stack(tables: StackTables, plan: OptionPlan) -> StackPlan:
     problem = tables.problem
     names = [m.name for m in problem.hardware.memories]
     option = plan.choices.option
-    layers = tables.graph(option.layers).layers
+    graph = tables.graph(option.layers)
+    layers = graph.layers
     energy, cycles = 0.0, 0
     for e in range(len(layers)):
         memory = plan.weights.get(e)
@@ -42,14 +43,17 @@ def _stack(tables: StackTables, plan: OptionPlan) -> StackPlan:
                 continue
             choice, phase = plan.layers[k, e], plan.phases[k, e]
             assert choice.point is not None
+            # Places are told in the order of the layer's sources.
+            leads = phase.producer
+            first = graph.edges[kind_tables.primary[e]].operand == 0
             point = choice.point
             entries.append(
                 LayerTilePlan(
                     layer=layer.name,
                     width=kind.sizes[e][0],
                     height=kind.sizes[e][1],
-                    producer=names[phase.producer],
-                    second=name(phase.second),
+                    producer=names[leads if first else phase.second],
+                    second=name(phase.second if first else leads),
                     weights=names[choice.weight] if layer.has_weights else None,
                     operand=names[choice.operand],
                     output=names[choice.output],

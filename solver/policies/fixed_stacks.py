@@ -64,13 +64,13 @@ class FixedStacks:
         dram = self.tables.domains.dram
         output = self.problem.workload.layers[stack.last].sizes
         return StackOption(
-            stack.first,
-            stack.last,
+            tuple(range(stack.first, stack.last + 1)),
             min(stack.tile_x, output["OX"]),
             min(stack.tile_y, output["OY"]),
             stack.mode,
             dram,
             dram,
+            -1,
         )
 
     def stack_bound(self, stack: FixedStack) -> tuple[float, float]:
@@ -98,7 +98,10 @@ class FixedStacks:
                 found = evaluate_stacks(
                     self.problem,
                     self.rules,
-                    stacks,
+                    tuple(
+                        (tuple(range(s.first, s.last + 1)), s.tile_x, s.tile_y, s.mode)
+                        for s in stacks
+                    ),
                     self.objective,
                     self.tables,
                     PLACEMENT_LIMIT_S,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from cost.mapping import TemporalMapping
 from cost.policy_result import MappedLayer, Mapper, PolicyResult, ScheduledStack, ScheduledTile
-from cost.recost_layer import copies_before, map_layer_tile, weight_arrival
-from cost.recost_tiles import AxisStep, StackGeometry, edge, producer_bits, stack_geometry
+from cost.recost_layer import OperandCopies, copies_before, map_layer_tile, weight_arrival
+from cost.recost_tiles import AxisColumn, EdgeStep, StackGeometry, edge_bits, stack_geometry
 from cost.reference_policy import NoMappingError
 from cost.rules import RuleSet
 from cost.schedule import LayerTilePlan, Schedule, ScheduledMapping, StackPlan, TilePlan
@@ -48,7 +48,10 @@ class _Writer:
         layers = self.problem.workload.layers[start : start + len(stack.layers)]
         output = layers[-1].sizes
         width, height = min(stack.tile[0], output["OX"]), min(stack.tile[1], output["OY"])
-        geometry = stack_geometry(layers, width, height, stack.mode, self.rules)
+        names = tuple(layer.name for layer in layers)
+        geometry = stack_geometry(
+            self.problem.workload, names, (width, height), stack.mode, frozenset(), self.rules
+        )
         # Tiles after the first say where the weights stay.
         kept = stack.tiles[-1].places.weights
         energy, cycles = 0.0, 0
@@ -62,11 +65,12 @@ class _Writer:
             tile_y=height,
             mode=stack.mode,
             source=self.dram,
+            carried=None,
             target=self.dram,
             weights=tuple(self.name(kept) if layer.has_weights else None for layer in layers),
             arrival_energy_pj=energy,
             arrival_latency_cycles=cycles,
-            tiles=tuple(self._tile(tile, geometry, layers, start, kept) for tile in stack.tiles),
+            tiles=tuple(self._tile(tile, geometry, layers, kept) for tile in stack.tiles),
         )
 
     def _top(self) -> int:
@@ -77,7 +81,6 @@ class _Writer:
         tile: ScheduledTile,
         geometry: StackGeometry,
         layers: tuple[Layer, ...],
-        start: int,
         weights: int,
     ) -> TilePlan:
         columns = _span(tile.tile.first_column, tile.tile.last_column, len(geometry.columns))
@@ -85,7 +88,9 @@ class _Writer:
         producer = self._landing(tile)
         plans = []
         for n, (layer, scheduled) in enumerate(zip(layers, tile.layers, strict=True)):
-            x, y = geometry.columns[columns[0]][n], geometry.rows[rows[0]][n]
+            column, row = geometry.columns[columns[0]], geometry.rows[rows[0]]
+            edge = (layer.sources[0], layer.name)
+            x, y = column.edges[edge], row.edges[edge]
             levels = dict(scheduled.levels)
             own, mapped = scheduled.places.weights, scheduled.mapped
             if layer.has_weights and own != weights and self.rules.charge_weight_arrival:
@@ -94,9 +99,10 @@ class _Writer:
                 mapped = self._map(layer, dict(scheduled.sizes), levels)
             plan = LayerTilePlan(
                 layer=layer.name,
-                width=x.outputs,
-                height=y.outputs,
+                width=column.outputs[layer.name],
+                height=row.outputs[layer.name],
                 producer=producer,
+                second=None,
                 weights=self.name(own) if layer.has_weights else None,
                 operand=self.hardware.memories[scheduled.places.inputs].name,
                 output=self.hardware.memories[scheduled.places.output].name,
@@ -108,10 +114,12 @@ class _Writer:
                 latency_cycles=0,
                 copy_energy_pj=0.0,
                 copy_latency_cycles=0,
+                export_energy_pj=0.0,
+                export_latency_cycles=0,
             )
-            plans.append(self._costed(plan, layer, x, y, start, n))
+            plans.append(self._costed(plan, layer, column, row, self.dram if n == 0 else None))
             producer = plan.output
-        return TilePlan(columns=columns, rows=rows, layers=tuple(plans))
+        return TilePlan(columns=(columns,), rows=(rows,), layers=tuple(plans))
 
     def _landing(self, tile: ScheduledTile) -> str:
         """Where the stack's input tile is put.
@@ -131,7 +139,7 @@ class _Writer:
             raise NoMappingError(f"layer {layer.name} has no mapping with its weights on chip")
         return mapped
 
-    def _rows_memory(self, tile: ScheduledTile, y: AxisStep) -> str | None:
+    def _rows_memory(self, tile: ScheduledTile, y: EdgeStep) -> str | None:
         if not (y.reused or y.kept):
             return None
         caches = tile.caches
@@ -139,14 +147,24 @@ class _Writer:
         return self.name(memory)
 
     def _costed(
-        self, plan: LayerTilePlan, layer: Layer, x: AxisStep, y: AxisStep, start: int, n: int
+        self,
+        plan: LayerTilePlan,
+        layer: Layer,
+        column: AxisColumn,
+        row: AxisColumn,
+        source: str | None,
     ) -> LayerTilePlan:
         unroll = self.hardware.unrolling(self.problem.workload.name, layer)
-        cost = map_layer_tile(self.hardware, unroll, layer, plan, x, y, self.rules).cost
-        width = producer_bits(self.problem.workload, start + n)
-        source = self.dram if n == 0 else None
-        amounts = edge(layer, x, y, width, self.rules)
-        copies = copies_before(self.hardware, plan, amounts, source, self.rules)
+        size = (plan.width, plan.height)
+        cost = map_layer_tile(self.hardware, unroll, layer, plan, size, self.rules).cost
+        edge = (layer.sources[0], layer.name)
+        operand = OperandCopies(
+            bits=edge_bits(self.problem.workload, edge, column, row, self.rules),
+            place=plan.producer,
+            source=source,
+            fetches=source is not None,
+        )
+        copies = copies_before(self.hardware, plan, [operand], self.rules)
         return replace(
             plan,
             energy_pj=cost.energy_pj,

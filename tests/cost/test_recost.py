@@ -52,6 +52,7 @@ def one_layer(rules: RuleSet) -> tuple[Problem, Schedule]:
         width=1,
         height=1,
         producer="buffer",
+        second=None,
         weights="dram",
         operand="buffer",
         output="dram",
@@ -63,6 +64,8 @@ def one_layer(rules: RuleSet) -> tuple[Problem, Schedule]:
         latency_cycles=cost.temporal_cycles + cost.stall_cycles + cost.loading_cycles + drain,
         copy_energy_pj=12.0,
         copy_latency_cycles=8,
+        export_energy_pj=0.0,
+        export_latency_cycles=0,
     )
     stack = StackPlan(
         layers=(ONE.name,),
@@ -70,11 +73,12 @@ def one_layer(rules: RuleSet) -> tuple[Problem, Schedule]:
         tile_y=1,
         mode=OverlapMode.FULLY_RECOMPUTE,
         source="dram",
+        carried=None,
         target="dram",
         weights=("dram",),
         arrival_energy_pj=0.0,
         arrival_latency_cycles=0,
-        tiles=(TilePlan(columns=(0, 2), rows=(0, 1), layers=(plan,)),),
+        tiles=(TilePlan(columns=((0, 2),), rows=((0, 1),), layers=(plan,)),),
     )
     problem = Problem(name="one@small", workload=workload, hardware=SMALL, source="one@small")
     return problem, Schedule(stacks=(stack,))

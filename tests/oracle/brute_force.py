@@ -1,4 +1,4 @@
-"""All schedules of a small chain: every cut, tile, mode, memory and mapping.
+"""All schedules of a small network: every cut, tile, mode, memory and mapping.
 
 The enumeration is naive on purpose. It shares the cost kernel and the re-coster's
 geometry with the product, and nothing of the solver.
@@ -7,30 +7,40 @@ geometry with the product, and nothing of the solver.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from cost.mapping import LayerTile
+import networkx as nx
+
+from cost.mapping import LayerTile, memory_operand, operand_names
 from cost.overlap import OverlapMode
-from cost.recost_capacity import StackView, h_cache_bits, v_cache_bits
-from cost.recost_layer import copies_before, memory_index, weight_arrival
+from cost.recost_capacity import StackView, h_cache_bits, made_bits, v_cache_bits
+from cost.recost_layer import (
+    OperandCopies,
+    copies_before,
+    memory_index,
+    weight_arrival,
+    writing_out,
+)
 from cost.recost_tiles import (
-    AxisStep,
-    edge,
+    AxisColumn,
+    edge_bits,
+    element_bits,
     map_bits,
-    operand_channels,
-    producer_bits,
+    map_channels,
     stack_geometry,
 )
 from cost.rules import RuleSet
-from cost.schedule import LayerTilePlan, ScheduledMapping, StackPlan
-from problems import Operand, Problem
+from cost.schedule import LayerTilePlan, ScheduledMapping, StackPlan, TilePlan
+from problems import Layer, Operand, Problem
 from tests.oracle.all_mappings import AllMappings, Point, clean, prime_loops
 
-Kind = tuple[tuple[AxisStep, ...], tuple[AxisStep, ...], bool]
-"""Columns, rows, and whether the tile is the first of all and brings the weights."""
 NO_MAPPING = ScheduledMapping(loops=(), cuts={}, double_buffered={})
+Places = frozenset[tuple[str, str]]
+"""Maps whose tiles a later layer reads, and the memories they are in."""
+State = tuple[frozenset[str], str, str | None]
+"""Layers that have run, the memory of the last stack's map, and its layer if on chip."""
 
 
 class TooLargeError(Exception):
@@ -53,7 +63,8 @@ class BruteForce:
     most_mappings: int = 4000
     most_choices: int = 3000
     _tiles: dict[object, AllMappings] = field(default_factory=dict)
-    _edges: dict[object, tuple[Point, ...]] = field(default_factory=dict)
+    _stacks: dict[object, tuple[Point, ...]] = field(default_factory=dict)
+    known: dict[str, tuple[Point, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         hardware = self.problem.hardware
@@ -67,89 +78,120 @@ class BruteForce:
 
     def points(self) -> tuple[Point, ...]:
         """Nondominated points of whole schedules, over all partitions into stacks."""
-        layers = self.problem.workload.layers
-        reached: dict[tuple[int, str], tuple[Point, ...]] = {(0, self.dram): ((0.0, 0),)}
-        for end in range(1, len(layers) + 1):
-            for target in self._boundaries(end):
-                found: list[Point] = []
-                for start in range(end):
-                    for source in self._boundaries(start):
-                        before = reached.get((start, source), ())
-                        if before:
-                            stack = self.stack_points(start, end, source, target)
-                            found += add(before, stack)
-                reached[end, target] = clean(found)
-        return reached[len(layers), self.dram]
+        workload = self.problem.workload
+        names = [layer.name for layer in workload.layers]
+        needs = {n: nx.ancestors(workload.graph, n) - {workload.input_name} for n in names}
+        start: State = (frozenset(), self.dram, None)
+        reached: dict[State, list[Point]] = {start: [(0.0, 0)]}
+        by_size: list[list[State]] = [[] for _ in range(len(names) + 1)]
+        by_size[0].append(start)
+        for size in range(len(names)):
+            for state in by_size[size]:
+                done, source, carried = state
+                before = clean(reached[state])
+                for last in names:
+                    if last in done:
+                        continue
+                    stack = (needs[last] | {last}) - done
+                    if carried is not None and not self._readers(carried) <= stack:
+                        continue
+                    run = tuple(name for name in names if name in stack)
+                    for target in self._boundaries(last):
+                        points = self.stack_points(run, source, carried, target)
+                        if not points:
+                            continue
+                        kept = None if target == self.dram else last
+                        after: State = (done | stack, target, kept)
+                        if after not in reached:
+                            reached[after] = []
+                            by_size[len(after[0])].append(after)
+                        reached[after] += clean(add(before, points))
+        return clean(reached.get((frozenset(names), self.dram, None), []))
 
-    def stack_points(self, start: int, end: int, source: str, target: str) -> tuple[Point, ...]:
-        """Nondominated points of a stack of layers `start` to `end` - 1."""
-        layers = self.problem.workload.layers[start:end]
+    def _readers(self, name: str) -> set[str]:
+        return set(self.problem.workload.graph.successors(name))
+
+    def stack_points(
+        self, names: tuple[str, ...], source: str, carried: str | None, target: str
+    ) -> tuple[Point, ...]:
+        """Nondominated points of a stack of layers."""
+        key = (names, source, carried, target)
+        if key in self._stacks:
+            return self._stacks[key]
+        workload = self.problem.workload
+        layers = tuple(workload.by_name[name] for name in names)
         last = layers[-1].sizes
         sizes = {
             (min(x, last["OX"]), min(y, last["OY"])) for x in self.widths for y in self.heights
         }
+        exports = frozenset(n for n in names[:-1] if self._readers(n) - set(names))
         found: list[Point] = []
         for (x, y), mode in product(sorted(sizes), self.modes):
             view = StackView(
-                workload=self.problem.workload,
+                workload=workload,
                 hardware=self.problem.hardware,
                 rules=self.rules,
                 plan=StackPlan(
-                    layers=tuple(layer.name for layer in layers),
+                    layers=names,
                     tile_x=x,
                     tile_y=y,
                     mode=mode,
                     source=source,
+                    carried=carried,
                     target=target,
                     weights=(None,) * len(layers),
                     arrival_energy_pj=0.0,
                     arrival_latency_cycles=0,
                     tiles=(),
                 ),
-                start=start,
                 layers=layers,
-                geometry=stack_geometry(layers, x, y, mode, self.rules),
+                exports=exports,
+                geometry=stack_geometry(workload, names, (x, y), mode, exports, self.rules),
             )
             found += self._option_points(view)
-        return clean(found)
+        self._stacks[key] = clean(found)
+        return self._stacks[key]
 
-    def _boundaries(self, cut: int) -> list[str]:
-        if cut in (0, len(self.problem.workload.layers)) or not self.rules.joint_capacity:
+    def _boundaries(self, last: str) -> list[str]:
+        if not self._readers(last) or not self.rules.joint_capacity:
             return [self.dram]
-        bits = map_bits(self.problem.workload, cut - 1)
+        bits = map_bits(self.problem.workload, last)
         return [name for name in self.shared if self.size[name] >= bits]
 
     def _option_points(self, view: StackView) -> Iterator[Point]:
         columns, rows = view.geometry.columns, view.geometry.rows
-        kinds: Counter[Kind] = Counter()
+        kinds: Counter[tuple[str, str, bool]] = Counter()
+        where: dict[tuple[str, str, bool], TilePlan] = {}
         for (i, x), (j, y) in product(enumerate(columns), enumerate(rows)):
             first = i == j == 0 and not self.rules.charge_weight_arrival
-            kinds[x, y, first] += 1
+            kind = (repr(x), repr(y), first)
+            kinds[kind] += 1
+            where.setdefault(kind, TilePlan(columns=((i, 1),), rows=((j, 1),), layers=()))
         weights = [self.weights if layer.has_weights else [None] for layer in view.layers]
-        h = [self._cache_choices(columns, n) for n in range(len(view.layers))]
-        v = [self._cache_choices(rows, n) for n in range(len(view.layers))]
+        h = [self._cache_choices(columns, layer) for layer in view.layers]
+        v = [self._cache_choices(rows, layer) for layer in view.layers]
         count = 1
         for choices in (*weights, *h, *v):
             count *= len(choices)
         if count * len(kinds) > self.most_choices:
             raise TooLargeError
         for resident, columns_in, rows_in in product(product(*weights), product(*h), product(*v)):
-            plan = replace(view.plan, weights=resident)
-            standing = self._standing(replace(view, plan=plan), columns_in, rows_in)
+            placed = replace(view, plan=replace(view.plan, weights=resident))
+            standing = self._standing(placed, columns_in, rows_in)
             if any(standing[name] > self.size[name] for name in standing):
                 continue
             points = self._arrival(view, resident)
-            for (x, y, first), number in sorted(kinds.items(), key=repr):
-                tile = self._tile_points(
-                    replace(view, plan=plan), x, y, first, columns_in, rows_in, standing
-                )
-                points = clean(add(points, scale(tile, number)))
+            for kind, number in sorted(kinds.items()):
+                walk = _Tile(self, placed, where[kind], kind[2], columns_in, rows_in, standing)
+                points = clean(add(points, scale(walk.points(), number)))
                 if not points:
                     break
             yield from points
 
-    def _cache_choices(self, tiles: Sequence[Sequence[AxisStep]], n: int) -> Sequence[str | None]:
-        return self.shared if any(steps[n].reused for steps in tiles) else [None]
+    def _cache_choices(self, tiles: Sequence[AxisColumn], layer: Layer) -> Sequence[str | None]:
+        edges = [(source, layer.name) for source in layer.sources]
+        used = any(column.edges[edge].reused for column in tiles for edge in edges)
+        return self.shared if used else [None]
 
     def _standing(
         self, view: StackView, h: Sequence[str | None], v: Sequence[str | None]
@@ -160,14 +202,18 @@ class BruteForce:
             if memory is not None:
                 bits[memory] += layer.weight_volume_bits
         if self.rules.joint_capacity:
-            for n in range(len(view.layers)):
-                for memory, held in ((h[n], h_cache_bits(view, n)), (v[n], v_cache_bits(view, n))):
-                    if memory is not None and not view.is_source(n, memory):
-                        bits[memory] += held
-            end = view.start + len(view.layers)
-            if view.start:
-                bits[view.plan.source] += map_bits(view.workload, view.start - 1)
-            bits[view.plan.target] += map_bits(view.workload, end - 1)
+            for n, layer in enumerate(view.layers):
+                for source in layer.sources:
+                    edge = (source, layer.name)
+                    for memory, held in (
+                        (h[n], h_cache_bits(view, edge)),
+                        (v[n], v_cache_bits(view, edge)),
+                    ):
+                        if memory is not None and view.whole_map(source) != memory:
+                            bits[memory] += held
+            if view.plan.carried is not None:
+                bits[view.plan.source] += map_bits(view.workload, view.plan.carried)
+            bits[view.plan.target] += map_bits(view.workload, view.plan.layers[-1])
         bits.pop(self.dram, None)
         return dict(bits)
 
@@ -181,131 +227,24 @@ class BruteForce:
                     cycles += cost.latency_cycles
         return ((energy_pj, cycles),)
 
-    def _tile_points(
-        self,
-        view: StackView,
-        x: Sequence[AxisStep],
-        y: Sequence[AxisStep],
-        first: bool,
-        h: Sequence[str | None],
-        v: Sequence[str | None],
-        standing: dict[str, int],
-    ) -> tuple[Point, ...]:
-        """Nondominated points of one tile, a walk over the memories of its tensors."""
-        reached: dict[str, tuple[Point, ...]] = {}
-        fresh = edge(
-            view.layers[0], x[0], y[0], producer_bits(view.workload, view.start), self.rules
-        ).fresh_bits
-        for name in self.inputs:
-            taken = standing.get(name, 0) if self.rules.joint_capacity else 0
-            if name in (view.plan.source, self.dram) or fresh + taken <= self.size[name]:
-                reached[name] = ((0.0, 0),)
-        last = len(view.layers) - 1
-        for n in range(len(view.layers)):
-            found: dict[str, list[Point]] = {}
-            outputs = [view.plan.target] if n == last else self.outputs
-            for (producer, before), operand, output in product(
-                reached.items(), self.inputs, outputs
-            ):
-                resident = self.dram if first and view.plan.weights[n] else view.plan.weights[n]
-                step = LayerTilePlan(
-                    layer=view.layers[n].name,
-                    width=x[n].outputs,
-                    height=y[n].outputs,
-                    producer=producer,
-                    weights=resident,
-                    operand=operand,
-                    output=output,
-                    h_use=h[n] if x[n].reused else None,
-                    h_make=h[n] if x[n].kept else None,
-                    v=v[n] if y[n].reused or y[n].kept else None,
-                    mapping=NO_MAPPING,
-                    energy_pj=0.0,
-                    latency_cycles=0,
-                    copy_energy_pj=0.0,
-                    copy_latency_cycles=0,
-                )
-                points = self._step_points(view, step, n, x[n], y[n], standing)
-                if points:
-                    found.setdefault(output, []).extend(add(before, points))
-            reached = {name: clean(points) for name, points in found.items()}
-        return reached.get(view.plan.target, ())
-
-    def _step_points(
-        self,
-        view: StackView,
-        step: LayerTilePlan,
-        n: int,
-        x: AxisStep,
-        y: AxisStep,
-        standing: dict[str, int],
-    ) -> tuple[Point, ...]:
-        source = view.plan.source if n == 0 else None
-        budgets = self._budgets(view, step, n, standing, x, y)
-        if budgets is None:
-            return ()
-        in_place = []
-        if self.rules.joint_capacity and n == 0 and step.operand == step.producer == source:
-            bits = operand_channels(view.layers[0]) * x.extent * y.extent
-            bits *= view.layers[0].precision.input_bits
-            in_place.append(("I", memory_index(view.hardware, step.operand), bits))
-        if self.rules.joint_capacity and n == len(view.layers) - 1:
-            # Only finished outputs lie in the map; wider partial sums need room beside it.
-            layer = view.layers[n]
-            bits = layer.channels * x.outputs * y.outputs * layer.precision.output_bits
-            in_place.append(("O", memory_index(view.hardware, step.output), bits))
-        key = (step, view.start, n, x, y, source, tuple(sorted(budgets.items())), tuple(in_place))
-        name = repr(key)
-        if name not in self._edges:
-            mappings = self._mappings(view, step, n)
-            points = mappings.pareto(budgets, tuple(in_place))
-            amounts = edge(
-                view.layers[n], x, y, producer_bits(view.workload, view.start + n), self.rules
+    def mappings(self, layer: Layer, step: LayerTilePlan) -> AllMappings:
+        """All mappings of a layer-tile whose tensors rest where `step` says."""
+        hardware = self.problem.hardware
+        resting = {Operand.O: step.output, Operand.W: step.weights, Operand.I: step.operand}
+        levels = {}
+        for name in operand_names(layer):
+            operand = memory_operand(name)
+            memory = resting[operand]
+            levels[name] = (
+                1
+                if memory is None
+                else hardware.level_of(operand, memory_index(hardware, memory)) + 1
             )
-            copies = copies_before(view.hardware, step, amounts, source, self.rules)
-            self._edges[name] = tuple(add(points, ((copies.energy_pj, copies.latency_cycles),)))
-        return self._edges[name]
-
-    def _budgets(
-        self,
-        view: StackView,
-        step: LayerTilePlan,
-        n: int,
-        standing: dict[str, int],
-        x: AxisStep,
-        y: AxisStep,
-    ) -> dict[int, int] | None:
-        """Bits free for the mapping by memory index; None if the tensors do not fit."""
-        layer = view.layers[n]
-        if self.rules.joint_capacity:
-            budgets = {}
-            for name, held in standing.items():
-                own = layer.weight_volume_bits if view.plan.weights[n] == name else 0
-                budgets[memory_index(view.hardware, name)] = self.size[name] - held + own
-            return budgets
-        inputs = operand_channels(layer) * x.extent * y.extent * layer.precision.input_bits
-        outputs = layer.channels * x.outputs * y.outputs * layer.precision.output_bits
-        outputs += inputs if step.operand == step.output else 0
-        fits = inputs <= self.size[step.operand] and outputs <= self.size[step.output]
-        return {} if fits else None
-
-    def _mappings(self, view: StackView, step: LayerTilePlan, n: int) -> AllMappings:
-        layer, hardware = view.layers[n], view.hardware
-        levels = {
-            operand.value: 1
-            if memory is None
-            else hardware.level_of(operand, memory_index(hardware, memory)) + 1
-            for operand, memory in (
-                (Operand.O, step.output),
-                (Operand.W, step.weights),
-                (Operand.I, step.operand),
-            )
-        }
         new = {"OX": step.width, "OY": step.height}
         sizes = tuple((dim, new.get(dim, size)) for dim, size in layer.loops)
         key = (layer.name, sizes, tuple(levels.items()))
         if key not in self._tiles:
-            unroll = hardware.unrolling(view.workload.name, layer)
+            unroll = hardware.unrolling(self.problem.workload.name, layer)
             tile = LayerTile(layer=layer, sizes=sizes, levels=levels)
             mappings = AllMappings(hardware, unroll, tile, self.rules)
             count = len(prime_loops(mappings.model))
@@ -316,6 +255,201 @@ class BruteForce:
                 raise TooLargeError
             self._tiles[key] = mappings
         return self._tiles[key]
+
+
+@dataclass
+class _Tile:
+    """A walk over the layers of one tile: memories of operands, outputs and landings."""
+
+    brute: BruteForce
+    view: StackView
+    tile: TilePlan
+    first: bool
+    h: Sequence[str | None]
+    v: Sequence[str | None]
+    standing: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        view = self.view
+        self.x, self.y = view.axes(self.tile)
+        sources = {source for layer in view.layers for source in layer.sources}
+        self.made = {
+            name: made_bits(view, self.tile, name) for name in sources | set(view.plan.layers)
+        }
+        self.runs = [
+            min(self.x.outputs[layer.name], self.y.outputs[layer.name]) > 0
+            for layer in view.layers
+        ]
+
+    def points(self) -> tuple[Point, ...]:
+        """Nondominated points of the tile."""
+        reached: dict[Places, list[Point]] = {frozenset(): [(0.0, 0)]}
+        for n in range(len(self.view.layers)):
+            if not self.runs[n]:
+                continue
+            found: dict[Places, list[Point]] = {}
+            for places, before in reached.items():
+                for after, points in self._layer(n, dict(places)):
+                    found.setdefault(after, []).extend(add(before, points))
+            reached = {places: list(clean(points)) for places, points in found.items()}
+        return clean([point for points in reached.values() for point in points])
+
+    def _fetcher(self, name: str) -> int:
+        """The first reader that runs."""
+        return next(n for n in self.view.readers(name) if self.runs[n])
+
+    def _layer(
+        self, n: int, places: dict[str, str]
+    ) -> Iterator[tuple[Places, tuple[Point, ...]]]:
+        view, brute = self.view, self.brute
+        layer = view.layers[n]
+        landing = []
+        for source in layer.sources:
+            if self.made[source] == 0:
+                landing.append([brute.dram])
+            elif source in places:
+                landing.append([places[source]])
+            else:
+                landing.append(brute.inputs)
+        last = n == len(view.layers) - 1
+        outputs = [view.plan.target] if last else brute.outputs
+        for where in product(*landing):
+            here = {s: w for s, w in zip(layer.sources, where, strict=True) if self.made[s]}
+            if not self._lands(n, places, here):
+                continue
+            for operand, output in product(brute.inputs, outputs):
+                now = places | here
+                points = self._step(n, now, operand, output, where)
+                if points:
+                    now[layer.name] = output
+                    later = {
+                        name: place
+                        for name, place in now.items()
+                        if any(reader > n for reader in view.readers(name))
+                    }
+                    yield frozenset(later.items()), points
+
+    def _waiting(self, n: int, places: Mapping[str, str]) -> Counter[str]:
+        """Bits by memory of tiles that keep room of their own while layer n runs."""
+        bits: Counter[str] = Counter()
+        for name, place in places.items():
+            inside = name in self.view.plan.layers
+            since = self.view.plan.layers.index(name) + 1 if inside else 0
+            if since <= n < self.view.readers(name)[-1] and place != self.view.whole_map(name):
+                bits[place] += self.made[name]
+        return bits
+
+    def _lands(self, n: int, places: Mapping[str, str], here: Mapping[str, str]) -> bool:
+        """Whether what layer n fetches fits where it is put."""
+        landed: Counter[str] = Counter()
+        for name, place in here.items():
+            whole = self.view.whole_map(name)
+            if whole is None or name in places or place in (whole, self.brute.dram):
+                continue
+            landed[place] += self.made[name]
+        if self.brute.rules.joint_capacity:
+            waiting = self._waiting(n, places)
+            for place in landed:
+                landed[place] += self.standing.get(place, 0) + waiting[place]
+        return all(bits <= self.brute.size[place] for place, bits in landed.items())
+
+    def _step(
+        self, n: int, places: dict[str, str], operand: str, output: str, where: tuple[str, ...]
+    ) -> tuple[Point, ...]:
+        view, brute, layer = self.view, self.brute, self.view.layers[n]
+        resident = view.plan.weights[n]
+        across = [self.x.edges[source, layer.name] for source in layer.sources]
+        down = [self.y.edges[source, layer.name] for source in layer.sources]
+        rows = any(step.reused or step.kept for step in down)
+        step = LayerTilePlan(
+            layer=layer.name,
+            width=self.x.outputs[layer.name],
+            height=self.y.outputs[layer.name],
+            producer=where[0],
+            second=where[1] if len(where) > 1 else None,
+            weights=brute.dram if self.first and resident else resident,
+            operand=operand,
+            output=output,
+            h_use=self.h[n] if any(step.reused for step in across) else None,
+            h_make=self.h[n] if any(step.kept for step in across) else None,
+            v=self.v[n] if rows else None,
+            mapping=NO_MAPPING,
+            energy_pj=0.0,
+            latency_cycles=0,
+            copy_energy_pj=0.0,
+            copy_latency_cycles=0,
+            export_energy_pj=0.0,
+            export_latency_cycles=0,
+        )
+        budgets = self._budgets(n, step, places)
+        if budgets is None:
+            return ()
+        in_place = self._in_place(n, step, where)
+        operands = [
+            OperandCopies(
+                bits=edge_bits(view.workload, (source, layer.name), self.x, self.y, brute.rules),
+                place=place,
+                source=view.whole_map(source),
+                fetches=view.whole_map(source) is not None and self._fetcher(source) == n,
+            )
+            for source, place in zip(layer.sources, where, strict=True)
+        ]
+        exported = 0
+        if layer.name in view.exports:
+            exported = self.x.new[layer.name] * self.y.new[layer.name]
+            exported *= map_channels(view.workload, layer.name)
+            exported *= element_bits(view.workload, layer.name)
+        key = repr((step, operands, exported, sorted(budgets.items()), in_place))
+        if key not in brute.known:
+            points = brute.mappings(layer, step).pareto(budgets, in_place)
+            copies = copies_before(view.hardware, step, operands, brute.rules)
+            out = writing_out(view.hardware, exported, output)
+            beside = (
+                copies.energy_pj + out.energy_pj,
+                copies.latency_cycles + out.latency_cycles,
+            )
+            brute.known[key] = tuple(add(points, (beside,)))
+        return brute.known[key]
+
+    def _in_place(
+        self, n: int, step: LayerTilePlan, where: tuple[str, ...]
+    ) -> tuple[tuple[str, int, int], ...]:
+        """(tensor, memory, bits) of what lies inside whole maps that are counted already."""
+        view, layer = self.view, self.view.layers[n]
+        if not self.brute.rules.joint_capacity:
+            return ()
+        found = []
+        names = [name for name in operand_names(layer) if name not in ("O", "W")]
+        for name, source, place in zip(names, layer.sources, where, strict=True):
+            if step.operand == place == view.whole_map(source):
+                edge = (source, layer.name)
+                amounts = edge_bits(view.workload, edge, self.x, self.y, view.rules)
+                memory = memory_index(view.hardware, step.operand)
+                found.append((name, memory, amounts.operand_bits))
+        if n == len(view.layers) - 1:
+            # Only finished outputs lie in the map; wider partial sums need room beside it.
+            memory = memory_index(view.hardware, step.output)
+            found.append(("O", memory, self.made[layer.name]))
+        return tuple(found)
+
+    def _budgets(
+        self, n: int, step: LayerTilePlan, places: Mapping[str, str]
+    ) -> dict[int, int] | None:
+        """Bits free for the mapping by memory index; None if the tensors do not fit."""
+        view, size, layer = self.view, self.brute.size, self.view.layers[n]
+        if self.brute.rules.joint_capacity:
+            budgets = {}
+            waiting = self._waiting(n, places)
+            for name in {*self.standing, *waiting} - {self.brute.dram}:
+                held = self.standing.get(name, 0) + waiting[name]
+                own = layer.weight_volume_bits if view.plan.weights[n] == name else 0
+                budgets[memory_index(view.hardware, name)] = size[name] - held + own
+            return budgets
+        edge = (layer.sources[0], layer.name)
+        inputs = edge_bits(view.workload, edge, self.x, self.y, view.rules).input_bits
+        outputs = self.made[layer.name] + (inputs if step.operand == step.output else 0)
+        fits = inputs <= size[step.operand] and outputs <= size[step.output]
+        return {} if fits else None
 
 
 def add(one: Iterable[Point], two: Iterable[Point]) -> list[Point]:
