@@ -259,8 +259,7 @@ def axis_kinds(
                 outputs=tuple(int(v[c]) for v in outputs),
                 fresh=tuple(int(v[c]) for v in walk.fresh),
                 edges=tuple(
-                    EdgeStep(**{name: int(v[c]) for name, v in step.items()})
-                    for step in walk.edges
+                    EdgeStep(**{name: int(v[c]) for name, v in step.items()}) for step in walk.edges
                 ),
             )
         )

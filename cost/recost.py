@@ -158,9 +158,7 @@ def recost(problem: Problem, schedule: Schedule, rules: RuleSet) -> Recosted:
     )
 
 
-def _recost_stack(
-    problem: Problem, stack: StackPlan, rules: RuleSet, ledger: _Ledger
-) -> list[str]:
+def _recost_stack(problem: Problem, stack: StackPlan, rules: RuleSet, ledger: _Ledger) -> list[str]:
     workload = problem.workload
     layers = tuple(workload.by_name[name] for name in stack.layers)
     readers = {name: set(workload.graph.successors(name)) for name in stack.layers}

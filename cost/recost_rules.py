@@ -56,7 +56,7 @@ def order_faults(problem: Problem, schedule: Schedule) -> Iterator[str]:
         before = schedule.stacks[number - 1] if number else None
         if stack.carried is None:
             if stack.source != dram:
-                yield f"stack {number}: no map is carried over, yet the source is {stack.source}"
+                yield f"stack {number}: all that it reads lies in {dram}, not in {stack.source}"
         elif before is None or stack.carried != before.layers[-1]:
             yield f"stack {number}: the stack before it does not end in {stack.carried}"
         elif stack.source != before.target:

@@ -321,11 +321,7 @@ def edge_bits(
         v_read = (across.extent - across.reused) * down.reused * layer.precision.output_bits
     return EdgeBits(
         input_bits=channels * across.extent * down.extent * data,
-        operand_bits=layer.sizes["B"]
-        * layer.input_channels
-        * across.operand
-        * down.operand
-        * data,
+        operand_bits=layer.sizes["B"] * layer.input_channels * across.operand * down.operand * data,
         fresh_bits=map_channels(workload, edge[0]) * across.fresh * down.fresh * width,
         moved_bits=channels * across.moved * down.moved * width,
         h_read_bits=channels * h_read,

@@ -88,9 +88,7 @@ class StackTiling:
     v_cache_bits: tuple[int, ...]
 
 
-def _edge(
-    graph: StackGraph, number: int, x: AxisKind, y: AxisKind, rules: RuleSet
-) -> TileEdge:
+def _edge(graph: StackGraph, number: int, x: AxisKind, y: AxisKind, rules: RuleSet) -> TileEdge:
     edge = graph.edges[number]
     layer, tensor = graph.layers[edge.layer], graph.tensors[edge.tensor]
     channels, width = edge.channels, tensor.element_bits
@@ -233,4 +231,3 @@ class _ReferenceCaches:
             v += unit * _full_width(self._graph, edge) * rows
             corner += unit * columns * rows
         return h, v, corner
-

@@ -49,8 +49,6 @@ def axis_counts(
         np.add.at(counts, (tiling, number.ravel()), 1.0)
         some = distinct[:, 0] > 0
         out.append(
-            AxisCounts(
-                outputs=distinct[some, 0], fresh=distinct[some, 1:], counts=counts[:, some]
-            )
+            AxisCounts(outputs=distinct[some, 0], fresh=distinct[some, 1:], counts=counts[:, some])
         )
     return tuple(out)

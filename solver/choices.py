@@ -394,14 +394,15 @@ class ChoiceBuilder:
         index = choices.option.layers[choice.layer]
         size = choices.tables[choice.kind].kind.sizes[choice.layer]
         memories = (choice.weight, choice.operand, choice.output)
-        tile = MappedTile(self.tables.tile_key(index, *size), memories, weights)
+        tile = MappedTile(self.tables.tile_key(index, *size).plain, memories, weights)
         if tile in self._fresh:
             return  # another kind of tile of the same size asked already
         self._fresh.add(tile)
-        if self.mappings.best(tile) is None:
+        best = self.mappings.best(tile)
+        if best is None:
             bound = weights[0] * choice.energy_pj + weights[1] * choice.latency_cycles
             self.mappings.find_best(tile, bound, patience)
-        else:
+        elif best:
             self.mappings.widen(tile, cutoff * (1 + MARGIN))
 
     def _mappings(self, tile: _Tile, others: np.ndarray) -> list[LayerChoice]:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from solver.choices import ChoiceBuilder
+from solver.limits import SearchLimits
 from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.prune import Pool, refine_by_layer, refine_by_option, weigh
-from solver.weighted import STUBBORN_RISES, SearchLimits, WeightedSolver
+from solver.weighted import STUBBORN_RISES, WeightedSolver
 
 WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 """Options tried per octave of tile areas, and of all, for a first schedule of little latency;

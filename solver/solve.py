@@ -19,6 +19,7 @@ from problems.workload import Padding
 from solver.choices import ChoiceBuilder
 from solver.halfplanes import HalfPlanes
 from solver.infeasible import explain_infeasible
+from solver.limits import SearchLimits, StoppedError
 from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
@@ -27,13 +28,7 @@ from solver.scout import Scout, floor_of, tangent
 from solver.screen import Screen
 from solver.space import EFFICIENT, StackRange, TileSpace, node_text, stack_ranges
 from solver.stack_tables import StackTables
-from solver.weighted import (
-    SearchLimits,
-    StoppedError,
-    WeightedOptimum,
-    WeightedSolver,
-    plan_cost,
-)
+from solver.weighted import WeightedOptimum, WeightedSolver, plan_cost
 from solver.write_out import write_out
 
 TOLERANCE = 1e-6
@@ -196,6 +191,10 @@ class _Search:
 
     def run(self) -> Result:
         """Screen, find a first schedule, prune, and decide what is left."""
+        with self.limits.remembering_interrupts():
+            return self._run()
+
+    def _run(self) -> Result:
         status = Status.OPTIMAL
         pool = None
         try:

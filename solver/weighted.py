@@ -7,7 +7,6 @@ lower bound, so a solution made of searched mappings alone is optimal.
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from solver.choices import MARGIN, ChoiceBuilder
+from solver.limits import SearchLimits, StoppedError
 from solver.model import OptionPlan, ScheduleModel, entry_cost
 from solver.prune import SAFETY, Pool, PoolRange, Ways
 from solver.space import Node
@@ -36,28 +36,6 @@ tiles; mappings; everything."""
 FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
 """By stage: first guess how much dearer an option is than its bound, and one that makes a dive
 stay with the options it took first. Only speed depends on them."""
-
-
-class StoppedError(Exception):
-    """The time limit was reached inside a weighted solve."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchLimits:
-    """Limits and parameters of CP-SAT; `deadline` in seconds of `time.monotonic`."""
-
-    deadline: float | None
-    workers: int
-    seed: int
-
-    def left(self) -> float | None:
-        """Seconds left, None without a limit; raises StoppedError when none are."""
-        if self.deadline is None:
-            return None
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise StoppedError
-        return left
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -373,9 +351,7 @@ class WeightedSolver:
             node = self.options.arcs[best].tail
         return path[::-1]
 
-    def _path(
-        self, bounds: np.ndarray, least: list[float], ahead: Ways
-    ) -> list[tuple[int, int]]:
+    def _path(self, bounds: np.ndarray, least: list[float], ahead: Ways) -> list[tuple[int, int]]:
         """(arc, option) numbers of the cheapest path, first to last."""
         path = []
         for k in self._arcs_of_path(least, ahead):

@@ -277,8 +277,7 @@ class _Tile:
             name: made_bits(view, self.tile, name) for name in sources | set(view.plan.layers)
         }
         self.runs = [
-            min(self.x.outputs[layer.name], self.y.outputs[layer.name]) > 0
-            for layer in view.layers
+            min(self.x.outputs[layer.name], self.y.outputs[layer.name]) > 0 for layer in view.layers
         ]
 
     def points(self) -> tuple[Point, ...]:
@@ -298,9 +297,7 @@ class _Tile:
         """The first reader that runs."""
         return next(n for n in self.view.readers(name) if self.runs[n])
 
-    def _layer(
-        self, n: int, places: dict[str, str]
-    ) -> Iterator[tuple[Places, tuple[Point, ...]]]:
+    def _layer(self, n: int, places: dict[str, str]) -> Iterator[tuple[Places, tuple[Point, ...]]]:
         view, brute = self.view, self.brute
         layer = view.layers[n]
         landing = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 
 from problems import (
@@ -12,6 +12,7 @@ from problems import (
     MemoryLevel,
     Operand,
     OperandPorts,
+    Padding,
     Precision,
     Problem,
     SpatialRule,
@@ -199,3 +200,114 @@ def random_problem(
         layers=tuple(result),
     )
     return Problem(name="random", workload=workload, hardware=hardware, source="random")
+def random_graph(rng: Random, *, levels: int = 3, size: int = 3, tight: float = 1.0) -> Problem:
+    """One to three layers with padding: a chain, or two branches that an add joins.
+
+    The branches start at the network input or at a first layer, so a map is read twice,
+    at once or a stack later. Strides may leave rows and columns unread.
+    """
+    hardware = random_hardware(rng, levels, tight)
+    while not all(len(chain) > 1 for chain in hardware.chains.values()):
+        hardware = random_hardware(rng, levels, tight)
+    bits = rng.choice((4, 8))
+    width, height, channels = rng.randint(1, size), rng.randint(1, size), rng.randint(1, 2)
+    form = rng.choice(("chain", "around input", "around layer", "two branches", "two strided"))
+    start = _Map("input", width, height, channels)
+    layers: list[Layer] = []
+
+    def grow(source: _Map, **wanted: int) -> _Map:
+        layer = padded_layer(rng, f"l{len(layers)}", source, bits, **wanted)
+        layers.append(layer)
+        return _Map(layer.name, layer.sizes["OX"], layer.sizes["OY"], layer.channels)
+
+    if form == "chain":
+        grow(grow(start, stride=rng.choice((1, 2))), stride=1)
+    else:
+        shape = {"stride": 1, "channels": channels}
+        ends = [start, start]
+        if form == "around layer":
+            ends = [grow(start, stride=rng.choice((1, 2)))] * 2
+            shape["channels"] = ends[0].channels
+        ends[1] = grow(ends[0], **shape)
+        if form.startswith("two"):
+            shape = {"stride": 1 + form.endswith("strided"), "channels": ends[1].channels}
+            layers.clear()
+            ends = [grow(start, **shape), grow(start, **shape)]
+        loops = (
+            ("G", ends[0].channels),
+            ("OY", min(end.height for end in ends)),
+            ("OX", min(end.width for end in ends)),
+        )
+        rng.shuffle(ends)
+        layers.append(
+            Layer(
+                name=f"l{len(layers)}",
+                kind=LayerKind.ADD,
+                sources=tuple(end.name for end in ends),
+                loops=loops,
+                precision=Precision(
+                    partial_bits=16, output_bits=bits, weight_bits=0, input_bits=bits
+                ),
+            )
+        )
+    workload = Workload(
+        name="net",
+        input_name="input",
+        input_channels=channels,
+        input_width=width,
+        input_height=height,
+        input_bits=bits,
+        layers=tuple(layers),
+    )
+    return Problem(name="random", workload=workload, hardware=hardware, source="random")
+
+
+@dataclass(frozen=True)
+class _Map:
+    """A feature map on its way through the random graph."""
+
+    name: str
+    width: int
+    height: int
+    channels: int
+
+
+def padded_layer(
+    rng: Random, name: str, source: _Map, bits: int, *, stride: int, channels: int = 0
+) -> Layer:
+    """A layer that keeps the size of its input at stride 1; `channels` 0 for any number."""
+    kind = rng.choice((LayerKind.CONV, LayerKind.CONV, LayerKind.DEPTHWISE, LayerKind.MAX_POOL))
+    if channels not in (0, source.channels):
+        kind = LayerKind.CONV
+    taps = {"x": rng.randint(1, 3), "y": rng.randint(1, 3)}
+    dilation = {axis: rng.choice((1, 1, 2)) for axis in taps}
+    before = {axis: rng.randint(0, dilation[axis] * (taps[axis] - 1)) for axis in taps}
+    after = {axis: dilation[axis] * (taps[axis] - 1) - before[axis] for axis in taps}
+    loops: tuple[tuple[str, int], ...] = (
+        ("OY", (source.height - 1) // stride + 1),
+        ("OX", (source.width - 1) // stride + 1),
+        ("FY", taps["y"]),
+        ("FX", taps["x"]),
+    )
+    if kind is LayerKind.CONV:
+        made = channels or rng.randint(1, 2)
+        loops = (("K", made), ("C", source.channels), *loops)
+    else:
+        loops = (("G", source.channels), *loops)
+    return Layer(
+        name=name,
+        kind=kind,
+        sources=(source.name,),
+        loops=loops,
+        stride_x=stride,
+        stride_y=stride,
+        dilation_x=dilation["x"],
+        dilation_y=dilation["y"],
+        padding=Padding(left=before["x"], right=after["x"], top=before["y"], bottom=after["y"]),
+        precision=Precision(
+            partial_bits=16,
+            output_bits=bits,
+            weight_bits=0 if kind is LayerKind.MAX_POOL else 8,
+            input_bits=bits,
+        ),
+    )

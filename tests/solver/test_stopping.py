@@ -23,7 +23,7 @@ from solver.solve import solve
 from tests.solver.conftest import PROBLEM, TILES
 
 ROOT = Path(__file__).parent.parent.parent
-LONG = ["solve", "fsrcnn@meta-proto-df", "--modes", "fully-cached"]
+LONG = ["solve", "fsrcnn@meta-proto-df", "--objective", "latency", "--rules", "defines"]
 """Takes longer than any test waits."""
 
 
@@ -133,7 +133,7 @@ def test_interrupt_on_a_terminal_with_a_schedule(tmp_path: Path) -> None:
     process, seen = watch(*LONG, "-o", str(path), until=b"schedule")
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
-    assert b"pJ*cycles" in seen
+    assert b"cycles" in seen
     assert process.returncode == 3
     assert "feasible" in out
     assert json.loads(path.read_text())["gap"] > 1e-6

@@ -1,6 +1,7 @@
 """A true result is verified, and whatever is changed in it is found out."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -86,7 +87,7 @@ def drop_a_tile(document: Document) -> None:
 def cost_a_layer_less(document: Document) -> None:
     """A cheaper layer-tile, with totals that agree."""
     tile = document["stacks"][0]["placements"][0]
-    count = tile["columns"][1] * tile["rows"][1]
+    count = math.prod(sum(length for _, length in tile[axis]) for axis in ("columns", "rows"))
     tile["layers"][0]["energy_pj"] -= 10
     document["energy_pj"] -= 10 * count
     document["edp"] = document["energy_pj"] * document["latency_cycles"]
@@ -183,7 +184,7 @@ TAMPERED = {
     "operand": (put(*LAYER, "operand", value="w_regs"), ""),
     "output": (put(*LAYER, "output", value="o_regs"), ""),
     "producer": (put(*LAYER, "producer", value="nowhere"), "has no memory nowhere"),
-    "source": (put("stacks", 0, "source", value="buffer"), "network input lies in dram"),
+    "source": (put("stacks", 0, "source", value="buffer"), "all that it reads lies in dram"),
     "target": (put("stacks", 0, "target", value="buffer"), "network output goes to dram"),
     "loop order": (swap_loops, "is stated as"),
     "loop factor": (scale(*LAYER, "loops", 0, 1, by=2), "cannot be costed"),
@@ -191,7 +192,7 @@ TAMPERED = {
     "cut": (scale(*LAYER, "cuts", "O", 0, by=-1), ""),
     "size": (scale(*LAYER, "size", 0, by=2), "is stated as"),
     "missing tiles": (drop_a_tile, "not covered exactly once"),
-    "tiles counted twice": (put(*TILE, "columns", value=[0, 2]), ""),
+    "tiles counted twice": (put(*TILE, "columns", value=[[0, 2]]), ""),
     "layer": (put(*LAYER, "layer", value="second"), "list other layers"),
     "layers": (put("stacks", 0, "layers", value=["first"]), "the stacks hold layers"),
     "layer-tile energy": (scale(*LAYER, "energy_pj", by=0.5), "energy is stated as"),
@@ -227,7 +228,7 @@ TAMPERED = {
     "negative weights": (each_step(put("energy_weight", value=-1.0)), "prove nothing"),
     "start": (each_step(shift_start), "the potential at the input is not 0"),
     "end": (each_step(no_end), "no potential at the output"),
-    "beyond the end": (each_step(beyond_end), "a potential after layer 3"),
+    "beyond the end": (each_step(beyond_end), "a potential at cut 3, the last one is 2"),
     "unknown memory": (each_step(raise_inside), "no memory of the hardware"),
     "negative potential": (each_step(negative_inside), "a potential below 0"),
 }
@@ -324,11 +325,11 @@ def with_entries(document: Document, path: tuple[str | int, ...], entries: Docum
     ("text", "told"),
     [
         ("", "line 1: is not valid JSON"),
-        ('{"format": "fuseproof-result/1",\n', "line 2: is not valid JSON"),
+        ('{"format": "fuseproof-result/2",\n', "line 2: is not valid JSON"),
         ("[1, 2]", "a result is a JSON object"),
         ("{}", "format: is missing"),
-        ('{"format": "fuseproof-result/2"}', "expected 'fuseproof-result/1'"),
-        ('{"format": "fuseproof-result/1"}', "objective: is missing"),
+        ('{"format": "fuseproof-result/1"}', "expected 'fuseproof-result/2'"),
+        ('{"format": "fuseproof-result/2"}', "objective: is missing"),
         ("[" * 100_000, "is not valid JSON"),
         ("1" * 10_000, "is not valid JSON"),
     ],
