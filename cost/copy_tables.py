@@ -58,8 +58,8 @@ def _route(
         chain = hardware.chains[operand]
         if start not in chain or end not in chain:
             return None
-        if path != WITHIN_O and chain.index(end) > chain.index(start):
-            return None  # inputs have no ports towards the outside
+        if path == WITHIN_W and chain.index(end) > chain.index(start):
+            return None  # weights only ever arrive
         return _steps(hardware, operand, start, end)
     outputs, inputs = hardware.chains[Operand.O], hardware.chains[Operand.I]
     if start not in outputs or end not in inputs:
@@ -102,11 +102,14 @@ def build_copy_tables(hardware: Hardware) -> CopyTables:
                     up = chain.index(high) > chain.index(low)
                     sender, receiver = hardware.memories[low], hardware.memories[high]
                     out, into = sender.ports(operand), receiver.ports(operand)
+                    # Inputs have no ports of their own for the way up: they use those for down.
+                    leave = (out.read_up or out.read_down) if up else out.read_down
+                    enter = into.write_from_below if up else None
                     # A shared read-write port moves both ways at its read width.
                     wide = receiver.shared_read_write_port
                     ports[path, start, end, k] = (
-                        number(low, out.read_up if up else out.read_down),
-                        number(high, into.write_from_below if up else into.write_from_above),
+                        number(low, leave),
+                        number(high, enter or into.write_from_above),
                         sender.read_bits_per_cycle,
                         receiver.read_bits_per_cycle if wide else receiver.write_bits_per_cycle,
                     )

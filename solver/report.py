@@ -29,9 +29,11 @@ def result_report(
     """What was solved, the answer with its proof, and where energy and time go."""
     parts: list[RenderableType] = [_summary(problem, result, policy)]
     if result.schedule is not None:
-        parts.append(_stacks(result.schedule.stacks))
+        order = tuple(problem.workload.by_name)
+        parts.append(_stacks(result.schedule.stacks, order))
         for stack in result.schedule.stacks:
-            parts += [_places(stack), _loops(stack)]
+            name = f"Stack {_run(stack.layers, order)}"
+            parts += [_places(stack, name), _loops(stack, name)]
     if recosted is not None:
         shares = recosted.breakdown
         macs = shares.energy_by_operand.get(MAC, 0.0)
@@ -121,24 +123,40 @@ _STYLES = {
 }
 
 
-def _stacks(stacks: tuple[StackPlan, ...]) -> RenderableType:
+def _stacks(stacks: tuple[StackPlan, ...], order: tuple[str, ...]) -> RenderableType:
+    exports = any(_exports(stack) for stack in stacks)
     right = ("no", "tile", "tiles")
-    table = _table("no", "layers", *right[1:], "overlap mode", "from", "to", right=right)
+    also = ("also writes",) if exports else ()
+    table = _table("no", "layers", *right[1:], "overlap mode", "from", "to", *also, right=right)
     for number, stack in enumerate(stacks):
         table.add_row(
             str(number),
-            _run(stack.layers),
+            _run(stack.layers, order),
             f"{stack.tile_x} x {stack.tile_y}",
             f"{sum(t.count for t in stack.tiles):,}",
             stack.mode.value,
             stack.source,
             stack.target,
+            *((", ".join(_exports(stack)) or "-",) if exports else ()),
         )
     return _titled("Stacks", table)
 
 
-def _run(layers: tuple[str, ...]) -> str:
-    return layers[0] if len(layers) == 1 else f"{layers[0]} .. {layers[-1]}"
+def _exports(stack: StackPlan) -> list[str]:
+    """Layers before the last whose maps are written to DRAM while the stack runs."""
+    written = {plan.layer for tile in stack.tiles for plan in tile.layers if plan.export_energy_pj}
+    return [name for name in stack.layers if name in written]
+
+
+def _run(layers: tuple[str, ...], order: tuple[str, ...]) -> str:
+    """Layers in words: neighbours in the workload's order as `first .. last`."""
+    runs: list[list[str]] = []
+    for name in layers:
+        if runs and order.index(name) == order.index(runs[-1][-1]) + 1:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} .. {run[-1]}" for run in runs)
 
 
 def _usual(stack: StackPlan) -> TilePlan:
@@ -153,7 +171,7 @@ def _kind(stack: StackPlan) -> str:
     return "all tiles" if kinds == 1 and tiles > 1 else of
 
 
-def _places(stack: StackPlan) -> RenderableType:
+def _places(stack: StackPlan, name: str) -> RenderableType:
     usual = _usual(stack)
     table = _table("layer", "size", "W", "I", "O", "H cache", "V cache", right=("size",))
     for plan in usual.layers:
@@ -168,7 +186,7 @@ def _places(stack: StackPlan) -> RenderableType:
         )
     places = _rests(usual)
     others = sum(t.count for t in stack.tiles if _rests(t) != places)
-    title = f"Stack {_run(stack.layers)}: which memory holds what, {_kind(stack)}"
+    title = f"{name}: which memory holds what, {_kind(stack)}"
     if others:
         title += f" ({others:,} others place some tensors elsewhere: see the JSON)"
     return _titled(title, table)
@@ -179,12 +197,12 @@ def _rests(tile: TilePlan) -> list[tuple[str | None, ...]]:
     return [(plan.weights, plan.operand, plan.output) for plan in tile.layers]
 
 
-def _loops(stack: StackPlan) -> RenderableType:
+def _loops(stack: StackPlan, name: str) -> RenderableType:
     table = _table("layer", "loops")
     for plan in _usual(stack).layers:
         loops = " ".join(f"{dim}{factor}" for dim, factor in plan.mapping.loops)
         table.add_row(plan.layer, loops or "none")
-    title = f"Stack {_run(stack.layers)}: temporal loops, innermost first, {_kind(stack)}"
+    title = f"{name}: temporal loops, innermost first, {_kind(stack)}"
     return _titled(title, table)
 
 

@@ -55,7 +55,7 @@ def solve(
     Parameters follow design and command line: `tiles` names the tile sizes, `modes` the
     overlap modes, `max_depth` caps the layers of a stack. A time limit gives the best
     schedule found and a valid bound. Raises InfeasibleError if the space holds no
-    schedule, ProblemError if the workload is not a chain.
+    schedule, ProblemError for what the rules do not know (branches, padding).
     """
     tables = _tables(problem, rules)
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
@@ -141,6 +141,9 @@ def _space(
     rules: RuleSet,
 ) -> Space:
     notes = []
+    if any(not r.is_chain for r in ranges):
+        notes.append("a map that another stack than the next reads, too, is kept in DRAM")
+        notes.append("each stack has one last layer; both operands of an add rest in one memory")
     if not rules.joint_capacity:
         notes.append("feature maps between stacks live in DRAM (the reference knows no other)")
     if len(modes) < len(OverlapMode):

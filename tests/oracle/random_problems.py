@@ -200,6 +200,8 @@ def random_problem(
         layers=tuple(result),
     )
     return Problem(name="random", workload=workload, hardware=hardware, source="random")
+
+
 def random_graph(rng: Random, *, levels: int = 3, size: int = 3, tight: float = 1.0) -> Problem:
     """One to three layers with padding: a chain, or two branches that an add joins.
 
@@ -215,41 +217,19 @@ def random_graph(rng: Random, *, levels: int = 3, size: int = 3, tight: float = 
     start = _Map("input", width, height, channels)
     layers: list[Layer] = []
 
-    def grow(source: _Map, **wanted: int) -> _Map:
-        layer = padded_layer(rng, f"l{len(layers)}", source, bits, **wanted)
+    def grow(source: _Map, stride: int, channels: int = 0) -> _Map:
+        layer = padded_layer(rng, f"l{len(layers)}", source, bits, stride, channels)
         layers.append(layer)
         return _Map(layer.name, layer.sizes["OX"], layer.sizes["OY"], layer.channels)
 
     if form == "chain":
-        grow(grow(start, stride=rng.choice((1, 2))), stride=1)
+        grow(grow(start, rng.choice((1, 2))), 1)
     else:
-        shape = {"stride": 1, "channels": channels}
-        ends = [start, start]
-        if form == "around layer":
-            ends = [grow(start, stride=rng.choice((1, 2)))] * 2
-            shape["channels"] = ends[0].channels
-        ends[1] = grow(ends[0], **shape)
-        if form.startswith("two"):
-            shape = {"stride": 1 + form.endswith("strided"), "channels": ends[1].channels}
-            layers.clear()
-            ends = [grow(start, **shape), grow(start, **shape)]
-        loops = (
-            ("G", ends[0].channels),
-            ("OY", min(end.height for end in ends)),
-            ("OX", min(end.width for end in ends)),
-        )
-        rng.shuffle(ends)
-        layers.append(
-            Layer(
-                name=f"l{len(layers)}",
-                kind=LayerKind.ADD,
-                sources=tuple(end.name for end in ends),
-                loops=loops,
-                precision=Precision(
-                    partial_bits=16, output_bits=bits, weight_bits=0, input_bits=bits
-                ),
-            )
-        )
+        stride = 1 + (form == "two strided")
+        first = start if form == "around input" else grow(start, stride)
+        base = start if form.startswith("two") else first
+        second = grow(base, stride if form.startswith("two") else 1, first.channels)
+        layers.append(addition(rng, len(layers), (first, second), bits))
     workload = Workload(
         name="net",
         input_name="input",
@@ -273,7 +253,7 @@ class _Map:
 
 
 def padded_layer(
-    rng: Random, name: str, source: _Map, bits: int, *, stride: int, channels: int = 0
+    rng: Random, name: str, source: _Map, bits: int, stride: int, channels: int = 0
 ) -> Layer:
     """A layer that keeps the size of its input at stride 1; `channels` 0 for any number."""
     kind = rng.choice((LayerKind.CONV, LayerKind.CONV, LayerKind.DEPTHWISE, LayerKind.MAX_POOL))
@@ -310,4 +290,15 @@ def padded_layer(
             weight_bits=0 if kind is LayerKind.MAX_POOL else 8,
             input_bits=bits,
         ),
+    )
+
+
+def addition(rng: Random, number: int, ends: tuple[_Map, _Map], bits: int) -> Layer:
+    """The sum of two maps of one size, in either order."""
+    return Layer(
+        name=f"l{number}",
+        kind=LayerKind.ADD,
+        sources=tuple(end.name for end in rng.sample(ends, 2)),
+        loops=(("G", ends[0].channels), ("OY", ends[0].height), ("OX", ends[0].width)),
+        precision=Precision(partial_bits=16, output_bits=bits, weight_bits=0, input_bits=bits),
     )

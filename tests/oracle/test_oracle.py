@@ -15,11 +15,12 @@ from solver.solve import solve
 from solver.space import TileSpace
 from tests.oracle.all_mappings import Point
 from tests.oracle.brute_force import BruteForce, TooLargeError
-from tests.oracle.random_problems import random_problem
+from tests.oracle.random_problems import random_graph, random_problem
 
 WIDTHS, HEIGHTS = (1, 2), (1, 3)
 CASES, BLOCKS = 36, 6
-"""Problems per rule set; each is solved for all three objectives."""
+"""Problems per family; each is solved for all three objectives."""
+FAMILIES = {"chains, exact": EXACT, "chains, defines": DEFINES, "branches and padding": EXACT}
 
 
 def modes_of(rules: RuleSet) -> tuple[OverlapMode, ...]:
@@ -27,15 +28,22 @@ def modes_of(rules: RuleSet) -> tuple[OverlapMode, ...]:
     return tuple(OverlapMode) if rules.joint_capacity else (OverlapMode.FULLY_RECOMPUTE,)
 
 
+def draw(family: str, seed: int) -> Problem:
+    """A problem of a family."""
+    rng, levels = Random(seed), 2 + seed % 3 // 2
+    if family == "branches and padding":
+        return random_graph(rng, size=2, levels=levels, tight=(1, 1, 4)[seed % 3])
+    return random_problem(rng, 1 + (seed % 2) + (seed % 8 == 7), size=3, levels=levels)
+
+
 @cache
-def cases(rules: RuleSet) -> tuple[tuple[int, Problem, tuple[Point, ...]], ...]:
+def cases(family: str) -> tuple[tuple[int, Problem, tuple[Point, ...]], ...]:
     """Seeds, problems and all their nondominated points; those too large are passed over."""
+    rules = FAMILIES[family]
     found: list[tuple[int, Problem, tuple[Point, ...]]] = []
     seed = 0
     while len(found) < CASES:
-        problem = random_problem(
-            Random(seed), 1 + (seed % 2) + (seed % 8 == 7), size=3, levels=2 + seed % 3 // 2
-        )
+        problem = draw(family, seed)
         try:
             points = BruteForce(problem, rules, WIDTHS, HEIGHTS, modes_of(rules)).points()
             found.append((seed, problem, points))
@@ -47,12 +55,13 @@ def cases(rules: RuleSet) -> tuple[tuple[int, Problem, tuple[Point, ...]], ...]:
 
 @pytest.mark.parametrize("block", range(BLOCKS))
 @pytest.mark.parametrize("objective", list(Objective), ids=lambda objective: objective.value)
-@pytest.mark.parametrize("rules", [EXACT, DEFINES], ids=lambda rules: rules.name)
-def test_optimum_equals_brute_force(rules: RuleSet, objective: Objective, block: int) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_optimum_equals_brute_force(family: str, objective: Objective, block: int) -> None:
     """Tests that the optimum is that of all schedules, and re-costs to what it states."""
-    for seed, problem, points in cases(rules)[block::BLOCKS]:
+    rules = FAMILIES[family]
+    for seed, problem, points in cases(family)[block::BLOCKS]:
         wanted = min((objective.of(*point) for point in points), default=None)
-        where = f"seed {seed}, {rules.name}, {objective.value}"
+        where = f"seed {seed}, {family}, {objective.value}"
         try:
             result = solve(
                 problem,
