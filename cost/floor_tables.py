@@ -73,8 +73,29 @@ def _passage(a, o, bits, rest, instances, load):
 
 
 @njit(cache=True)
+def _holds_one(a, o, q, width, energy_factor, sizes, ones):
+    """Whether level 0 of operand o has no room for more than the block of one step.
+
+    Neither a second copy of it nor the next larger block: where strides or dilation
+    let blocks overlap, two steps touch less than twice the elements of one.
+    """
+    size = a.memory[a.mem_index[o, 0], SIZE]
+    if 2 * held_amount(a, o, 0, ones, energy_factor, sizes) * width <= size:
+        return False
+    for d in range(N_DIMS):
+        if a.rel[o, d] == 0 or q[d] == 1:
+            continue
+        ones[d] = 2
+        held = held_amount(a, o, 0, ones, energy_factor, sizes)
+        ones[d] = 1
+        if held * width <= size:
+            return False
+    return True
+
+
+@njit(cache=True)
 def _single_waits(a, q, energy_factor, factor, sizes, waits):
-    """Add to `waits` [o, port] the stalls of innermost levels that hold one element each.
+    """Add to `waits` [o, port] the stalls of innermost levels that hold one step's block each.
 
     Such a level refills in a single cycle, between the runs of loops that its operand
     ignores, and as often as there are other loops.
@@ -92,9 +113,8 @@ def _single_waits(a, q, energy_factor, factor, sizes, waits):
             inner[d] = q[d] if a.rel[o, d] == 0 else 1
             if inner[d] > 1:
                 sums_wait = True
-        held = held_amount(a, o, 0, ones, energy_factor, sizes)
         width = a.precision[o, 0 if o == OUT and sums_wait else 1]
-        if 2 * held * width <= a.memory[a.mem_index[o, 0], SIZE]:
+        if not _holds_one(a, o, q, width, energy_factor, sizes, ones):
             continue
         ratio = unique_ratio(a, o, 1, factor, sizes)
         held, moved = boundary_amounts(a, o, 0, inner, factor, sizes, ratio)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
-from problems.hardware import Hardware
+from problems.hardware import Hardware, MemoryLevel
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts
 from solver.placements import weight_memories
@@ -45,14 +45,20 @@ class FloorGrid:
 
 
 def link_pj_per_bit(hardware: Hardware, operand: Operand, *, inward: bool) -> float:
-    """pJ per bit over the link between DRAM and the level below it."""
+    """Least pJ per bit over the link between DRAM and the level below it."""
     chain = hardware.chains[operand]
     if len(chain) == 1:
         return 0.0  # the MACs work on DRAM itself, and their traffic is in the floors
     dram, below = hardware.memories[chain[-1]], hardware.memories[chain[-2]]
-    if inward:
-        return dram.read_pj / dram.read_bits_per_cycle + below.write_pj / below.write_bits_per_cycle
-    return below.read_pj / below.read_bits_per_cycle + dram.write_pj / dram.write_bits_per_cycle
+    sender, receiver = (dram, below) if inward else (below, dram)
+    return sender.read_pj / sender.read_bits_per_cycle + receiver.write_pj / _widest_write(receiver)
+
+
+def _widest_write(memory: MemoryLevel) -> int:
+    """Bits that a word written takes along; copies write at a shared port's read width."""
+    if memory.shared_read_write_port:
+        return max(memory.write_bits_per_cycle, memory.read_bits_per_cycle)
+    return memory.write_bits_per_cycle
 
 
 def input_bits(tables: StackTables, layer: int, operand: int = 0) -> int:
@@ -76,10 +82,7 @@ def input_copy_cycles(tables: StackTables, layer: int, elements: np.ndarray) -> 
     if len(chain) == 1:
         return np.zeros_like(elements, dtype=np.float64)
     dram, below = problem.hardware.memories[chain[-1]], problem.hardware.memories[chain[-2]]
-    into = below.write_bits_per_cycle
-    if below.shared_read_write_port:
-        into = max(into, below.read_bits_per_cycle)
-    width = min(dram.read_bits_per_cycle, into)
+    width = min(dram.read_bits_per_cycle, _widest_write(below))
     return np.ceil(elements * input_bits(tables, layer) / width)
 
 

@@ -11,7 +11,7 @@ from cost.mapping_bounds import least_bounds, lower_bounds
 from cost.mapping_search import best_mapping, mixed_bound, pareto_set, size_vector
 from cost.rules import DEFINES, EXACT, RuleSet
 from problems import Hardware, Layer
-from tests.oracle.random_problems import random_hardware, random_layer
+from tests.oracle.random_problems import dilated, random_hardware, random_layer
 
 SEEDS, BLOCKS = 24, 4
 MIXED = (1.0, 3.0)
@@ -32,6 +32,8 @@ def check(seed: int, rules: RuleSet) -> None:
     rng = Random(seed)
     hardware = random_hardware(rng)
     layer = random_layer(rng, "layer", "input", rng.randint(1, 4), 4)
+    if rules.true_padding:
+        layer = dilated(rng, layer)
     model = build_layer_model(hardware, hardware.unrolling("net", layer), layer, rules)
     sizes = size_vector(layer.sizes)
     bounds = lower_bounds(model, sizes)

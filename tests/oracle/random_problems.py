@@ -153,6 +153,11 @@ def random_layer(rng: Random, name: str, source: str, channels: int, size: int) 
     )
 
 
+def dilated(rng: Random, layer: Layer) -> Layer:
+    """The layer with random dilation."""
+    return replace(layer, dilation_x=rng.choice((1, 2, 3)), dilation_y=rng.choice((1, 1, 2)))
+
+
 def random_problem(
     rng: Random, depth: int, *, levels: int = 3, size: int = 4, tight: float = 1.0
 ) -> Problem:
