@@ -28,11 +28,11 @@ def modes_of(rules: RuleSet) -> tuple[OverlapMode, ...]:
     return tuple(OverlapMode) if rules.joint_capacity else (OverlapMode.FULLY_RECOMPUTE,)
 
 
-def draw(family: str, seed: int) -> Problem:
-    """A problem of a family."""
+def draw(family: str, seed: int, size: int = 2) -> Problem:
+    """A problem of a family; `size` bounds the maps of graphs."""
     rng, levels = Random(seed), 2 + seed % 3 // 2
     if family == "branches and padding":
-        return random_graph(rng, size=2, levels=levels, tight=(1, 1, 4)[seed % 3])
+        return random_graph(rng, size=size, levels=levels, tight=(1, 1, 4)[seed % 3])
     return random_problem(rng, 1 + (seed % 2) + (seed % 8 == 7), size=3, levels=levels)
 
 
@@ -58,24 +58,39 @@ def cases(family: str) -> tuple[tuple[int, Problem, tuple[Point, ...]], ...]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_optimum_equals_brute_force(family: str, objective: Objective, block: int) -> None:
     """Tests that the optimum is that of all schedules, and re-costs to what it states."""
-    rules = FAMILIES[family]
     for seed, problem, points in cases(family)[block::BLOCKS]:
-        wanted = min((objective.of(*point) for point in points), default=None)
-        where = f"seed {seed}, {family}, {objective.value}"
-        try:
-            result = solve(
-                problem,
-                objective=objective,
-                rules=rules,
-                tiles=TileSpace(text="small grid", widths=WIDTHS, heights=HEIGHTS),
-                modes=modes_of(rules),
-                workers=1,
-            )
-        except InfeasibleError:
-            assert wanted is None, f"{where}: infeasible, brute force finds {wanted}"
-            continue
-        assert wanted is not None, f"{where}: {result.value}, brute force finds nothing"
-        assert result.schedule is not None, where
-        assert result.value == pytest.approx(wanted, rel=1e-9), where
-        assert result.status is Status.OPTIMAL, where
-        assert recost(problem, result.schedule, rules).violations == (), where
+        check(f"seed {seed}, {family}", problem, FAMILIES[family], objective, points)
+
+
+@pytest.mark.parametrize("objective", list(Objective), ids=lambda objective: objective.value)
+@pytest.mark.parametrize("seed", [2461, 3025, 3105])
+def test_what_fuzzing_found(seed: int, objective: Objective) -> None:
+    """Inputs that climb; floors with dilation; floors where words written are narrower."""
+    problem = draw("branches and padding", seed, size=3)
+    points = BruteForce(problem, EXACT, WIDTHS, HEIGHTS).points()
+    check(f"seed {seed}", problem, EXACT, objective, points)
+
+
+def check(
+    name: str, problem: Problem, rules: RuleSet, objective: Objective, points: tuple[Point, ...]
+) -> None:
+    """The solver finds the best of all points, or that there is none."""
+    wanted = min((objective.of(*point) for point in points), default=None)
+    where = f"{name}, {objective.value}"
+    try:
+        result = solve(
+            problem,
+            objective=objective,
+            rules=rules,
+            tiles=TileSpace(text="small grid", widths=WIDTHS, heights=HEIGHTS),
+            modes=modes_of(rules),
+            workers=1,
+        )
+    except InfeasibleError:
+        assert wanted is None, f"{where}: infeasible, brute force finds {wanted}"
+        return
+    assert wanted is not None, f"{where}: {result.value}, brute force finds nothing"
+    assert result.schedule is not None, where
+    assert result.value == pytest.approx(wanted, rel=1e-9), where
+    assert result.status is Status.OPTIMAL, where
+    assert recost(problem, result.schedule, rules).violations == (), where
