@@ -1,0 +1,165 @@
+"""Solve the catalogue's pairs and keep the best known values and bounds.
+
+    python benchmarks/catalogue.py [PROBLEM ...] [--objective edp ...] [--time-limit 60]
+
+Each solve runs in a process of its own, is verified, and is merged into
+`problems/library/best-known.yaml` (a value only falls there, a bound only rises) and the
+table `docs/results.md`, with all figures in `docs/results.csv`. Not a test: it fails where a
+solve fails, does not verify, or contradicts what is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from problems import catalogue  # noqa: E402 - run from anywhere, also uninstalled
+from problems.best_known import BestKnown, Known, best_known, write_best_known  # noqa: E402
+from solver.objective import Objective  # noqa: E402
+
+COLUMNS = (
+    "problem",
+    "objective",
+    "status",
+    "value",
+    "bound",
+    "gap",
+    "energy_pj",
+    "latency_cycles",
+    "seconds",
+    "options",
+    "stacks",
+    "peak_mib",
+    "verified",
+    "time_limit",
+    "date",
+)
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+CSV, PAGE = ROOT / "docs" / "results.csv", ROOT / "docs" / "results.md"
+SOLVE = (
+    "import resource, sys; from solver.cli import main; code = main(sys.argv[1:]); "
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
+)
+
+
+def main() -> int:
+    """Run the solves; exit code 1 if one failed or contradicts what is known."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("problems", nargs="*")
+    objectives = [o.value for o in Objective]
+    parser.add_argument("--objective", nargs="+", choices=objectives, default=objectives)
+    parser.add_argument("--time-limit", type=float, default=60.0)
+    args = parser.parse_args()
+    workloads, hardware = catalogue()
+    problems = args.problems or [f"{w}@{h}" for h in hardware for w in workloads]
+    failed = 0
+    for objective in args.objective:
+        for name in problems:
+            row = measure(name, objective, args.time_limit)
+            print(" ".join(f"{row.get(key, '')}" for key in COLUMNS[:10]), flush=True)
+            failed += not keep(row)
+    write_page()
+    return 1 if failed else 0
+
+
+def measure(name: str, objective: str, limit: float) -> dict[str, Any]:
+    """The figures of one solve."""
+    row: dict[str, Any] = {"problem": name, "objective": objective, "time_limit": limit}
+    row["date"] = datetime.now(UTC).date().isoformat()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "answer.json"
+        command = ["solve", name, "--objective", objective, "--time-limit", str(limit)]
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", SOLVE, *command, "-o", str(path)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+        )
+        row["seconds"] = round(time.monotonic() - started, 1)
+        if done.returncode not in (0, 3) or not path.exists():
+            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            return row | {"status": "infeasible" if done.returncode == 4 else lines[0]}
+        row["peak_mib"] = round(int(done.stderr.split()[-1]) / 1024)
+        answer = json.loads(path.read_text(encoding="utf-8"))
+        check = [sys.executable, "-c", SOLVE, "verify", str(path)]
+        row["verified"] = subprocess.run(check, capture_output=True, cwd=ROOT).returncode == 0
+    key = {"edp": "edp", "energy": "energy_pj", "latency": "latency_cycles"}[objective]
+    return row | {
+        "status": answer["status"],
+        "value": answer[key],
+        "bound": answer["best_bound"],
+        "gap": answer["gap"],
+        "energy_pj": answer["energy_pj"],
+        "latency_cycles": answer["latency_cycles"],
+        "options": answer["space"]["options"],
+        "stacks": len(answer["stacks"] or ()),
+    }
+
+
+def keep(row: dict[str, Any]) -> bool:
+    """Merge a row into what is known; False if it failed or contradicts it."""
+    with CSV.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(row)
+    if "bound" not in row or not row["verified"]:
+        return row["status"] == "infeasible"
+    known = best_known()
+    old = known.get(row["problem"], {}).get(row["objective"])
+    new = Known(
+        value=row["value"],
+        bound=row["bound"],
+        date=row["date"],
+        version=VERSION,
+    )
+    if old is not None:
+        if not old.agrees(new):
+            print(f"{row['problem']}, {row['objective']}: {new} contradicts {old}")
+            return False
+        new = old.merged(new)
+    entries: BestKnown = {name: dict(by) for name, by in known.items()}
+    entries.setdefault(row["problem"], {})[row["objective"]] = new
+    write_best_known(entries)
+    return True
+
+
+def write_page() -> None:
+    """The table of what is known, from the catalogue's entries."""
+    lines = [
+        "# Results",
+        "",
+        "Best known values and bounds of the catalogue's pairs, `exact` rules, efficient tile",
+        "sizes, all overlap modes. Written by `benchmarks/catalogue.py`; all runs, with times and",
+        "memory, are in [results.csv](results.csv). EDP in pJ cycles, energy in pJ, latency in",
+        "cycles. A gap of 0 is a proof: bound and value agree to 1e-6.",
+        "",
+        "| problem | objective | best known | bound | gap | date | version |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, by in sorted(best_known().items()):
+        for objective, known in by.items():
+            value = "-" if known.value is None else f"{known.value:.6e}"
+            gap = "-" if known.gap is None else "0" if known.gap <= 1e-6 else f"{known.gap:.2%}"
+            lines.append(
+                f"| {name} | {objective} | {value} | {known.bound:.6e} | {gap} "
+                f"| {known.date} | {known.version} |"
+            )
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
