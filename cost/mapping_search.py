@@ -260,10 +260,15 @@ class _Walk:
         views = len(self._ready.tables.view_constants)
         return _state(self._ready.reserved_bits.copy(), views, self._capacity)
 
-    def turn(self) -> bool:
+    @property
+    def found(self) -> bool:
+        """Whether there is a mapping already."""
+        return bool(self._state.counters[FOUND] > 0)
+
+    def turn(self, nodes: int = NODES_A_TURN) -> bool:
         """Look further; True at the end. Starts anew with more room where that ran out."""
         before = int(self._state.counters[NODES])
-        done = search(self._ready.tables, self._state, NODES_A_TURN)
+        done = search(self._ready.tables, self._state, nodes)
         self.nodes += int(self._state.counters[NODES]) - before
         if done and self._state.counters[OVERFLOWED]:
             if self._capacity > 1 << 16:
@@ -329,6 +334,8 @@ def _point(
     )
 
 
+SHORT_REACH, SHORT_TURNS, NODES_A_SHORT_TURN = (0.1, np.inf), 5, 300
+"""A short search: relative distances from the lower bound, turns for each, nodes in a turn."""
 WIDENING = (1e-9, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 0.5, np.inf)
 """Relative distances from the lower bound at which a best mapping is looked for in turn."""
 
@@ -388,6 +395,31 @@ class BestSearch:
         if self.done:
             self._ready = None
         return effort
+
+
+def some_mapping(
+    model: LayerModel,
+    sizes: np.ndarray,
+    levels: tuple[int, int, int],
+    weights: tuple[float, float],
+) -> MappingPoint | None:
+    """A mapping of little weighted cost, soon; None if a short search finds none."""
+    aim = Aim(weights=weights, weighted_only=True)
+    counts = np.array(levels, dtype=np.int64)
+    ready = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
+    if not ready.fits:
+        return None
+    least = _root_bound(ready.tables, counts)
+    for reach in SHORT_REACH:
+        tables = ready.tables._replace(weighted_cutoff=least * (1 + reach))
+        walk = _Walk(model, replace(ready, tables=tables), levels, 256)
+        for _ in range(SHORT_TURNS):
+            ended = walk.turn(NODES_A_SHORT_TURN)
+            if ended or walk.found:
+                break
+        if walk.found:
+            return walk.points()[0]
+    return None
 
 
 def _root_bound(tables: SearchTables, levels: np.ndarray) -> float:

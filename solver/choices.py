@@ -11,7 +11,7 @@ from cost.capacity_bound import capacity_prices, priced
 from cost.kind_paths import cheapest, kind_through, weigh_table
 from cost.mapping_search import MappingPoint
 from cost.stack_tiles import StackTiling
-from solver.mapping_store import EQUAL, MappedTile, MappingStore, weigh_point
+from solver.mapping_store import EQUAL, MappedTile, MappingStore, Memories, weigh_point
 from solver.stack_tables import (
     PRICE_ROUNDS,
     KindTables,
@@ -45,6 +45,11 @@ class LayerChoice:
     export_pj: float = 0.0
     export_cycles: int = 0
 
+    @property
+    def memories(self) -> tuple[int, int, int]:
+        """Memories of W, I and O."""
+        return self.weight, self.operand, self.output
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseChoice:
@@ -60,6 +65,11 @@ class PhaseChoice:
     v: int
     energy_pj: float
     latency_cycles: int
+
+    @property
+    def memories(self) -> tuple[int, ...]:
+        """Memories of all that it moves."""
+        return self.producer, self.second, self.operand, self.h_use, self.h_make, self.v
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -95,14 +105,28 @@ class _Tile:
 
 
 class ChoiceBuilder:
-    """Builds `OptionChoices`, remembering the Pareto sets of layer-tiles."""
+    """Builds `OptionChoices`, remembering the Pareto sets of layer-tiles.
 
-    def __init__(self, tables: StackTables, pause: Callable[[], object] | None = None) -> None:
+    `patience`: nodes of search after which a placement of a layer-tile makes do with some
+    mapping in place of the best. Only who proves nothing may have less than infinite
+    patience. Builders may share what `mappings` remembers.
+    """
+
+    def __init__(
+        self,
+        tables: StackTables,
+        pause: Callable[[], object] | None = None,
+        patience: float = np.inf,
+        mappings: MappingStore | None = None,
+    ) -> None:
         self.tables = tables
         self.pause = pause
+        self.patience = patience
         self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
-        self.mappings = MappingStore(tables, pause)
+        self.mappings = mappings or MappingStore(tables, pause)
         self._fresh: set[MappedTile] = set()
+        self._rough: dict[tuple[object, ...], dict[Memories, float]] = {}
+        """Costs to make do with, by like tiles and weights."""
 
     def _kinds(self, option: StackOption) -> tuple[StackTiling, tuple[KindTables, ...]]:
         """Tiling and tables of an option, remembered."""
@@ -137,11 +161,24 @@ class ChoiceBuilder:
                         at = (e, *self._entry(kind, e, memories))
                         if np.isfinite(cost_f[at]):
                             cost_f[at] = max(cost_f[at], cost + export[e, at[3]])
+                for memories, cost in self._rough.get((*key.like, weights), {}).items():
+                    at = (e, *self._entry(kind, e, memories))
+                    if self.mappings.best(MappedTile(key, memories, weights)) is None:
+                        cost_f[at] = cost + export[e, at[3]]
             if k == main:
                 cost_f += weigh_table(self.tables.with_arrival(option, kind), *weights)
                 cost_f -= np.where(np.isinf(cost_f), 0.0, weigh_table(kind.f, *weights))
             out.append((cost_f, weigh_table(kind.g, *weights)))
         return out
+
+    def _makes_do(self, tile: MappedTile) -> bool:
+        """Take some mapping for a tile whose best is too hard to find; False if that is news."""
+        rough = self._rough.setdefault((*tile.key.like, tile.weights), {})
+        if tile.memories in rough:
+            return True
+        costs = [weigh_point(tile.weights, point) for point in self.mappings.some(tile)]
+        rough[tile.memories] = min(costs, default=np.inf)
+        return False
 
     def _entry(
         self, kind: KindTables, e: int, memories: tuple[int, int, int]
@@ -158,21 +195,18 @@ class ChoiceBuilder:
         option: StackOption,
         weights: tuple[float, float],
         enough: float,
-        patience: float = np.inf,
     ) -> float:
         """Weighted lower bound of `option`, its likeliest mappings searched until it stands.
 
         The cheapest path of every kind of tile is taken, its mappings are searched, and so
-        on until a path of known mappings is the cheapest, or the bound reaches `enough`, or
-        `patience` nodes have been looked at.
+        on until a path of known mappings is the cheapest, or the bound reaches `enough`.
         """
         tiling, kinds = self._kinds(option)
-        most = self.mappings.effort + patience
         while True:
             if self.pause is not None:
                 self.pause()
             floor, picks = self._floor(option, weights)
-            if floor >= enough or not np.isfinite(floor) or self.mappings.effort > most:
+            if floor >= enough or not np.isfinite(floor):
                 return floor
             fresh = False
             for kind, pick in zip(kinds, picks, strict=True):
@@ -184,7 +218,11 @@ class ChoiceBuilder:
                     energy, cycles = (kind.f[e, w, i, o] - kind.exports[e, o]).tolist()
                     bound = weights[0] * energy + weights[1] * cycles
                     key = self.tables.tile_key(option.layers[e], *size)
-                    fresh |= self.mappings.step(MappedTile(key, memories, weights), bound)
+                    tile = MappedTile(key, memories, weights)
+                    if self.mappings.is_hard(tile, self.patience):
+                        fresh |= not self._makes_do(tile)
+                    else:
+                        fresh |= self.mappings.step(tile, bound)
             if not fresh:
                 return floor
 
@@ -385,12 +423,8 @@ class ChoiceBuilder:
         choices: OptionChoices,
         weights: tuple[float, float],
         cutoff: float,
-        patience: float = np.inf,
     ) -> None:
-        """Search the mappings of a choice that has none yet; later builds will know them.
-
-        After `patience` nodes the best one is left half searched.
-        """
+        """Search the mappings of a choice that has none yet; later builds will know them."""
         index = choices.option.layers[choice.layer]
         size = choices.tables[choice.kind].kind.sizes[choice.layer]
         memories = (choice.weight, choice.operand, choice.output)
@@ -401,7 +435,9 @@ class ChoiceBuilder:
         best = self.mappings.best(tile)
         if best is None:
             bound = weights[0] * choice.energy_pj + weights[1] * choice.latency_cycles
-            self.mappings.find_best(tile, bound, patience)
+            self.mappings.find_best(tile, bound, self.patience)
+            if self.mappings.is_hard(tile, self.patience):
+                self._makes_do(tile)
         elif best:
             self.mappings.widen(tile, cutoff * (1 + MARGIN))
 
@@ -438,6 +474,8 @@ class ChoiceBuilder:
 
         best = self.mappings.best(mapped)
         if best is None:
+            if self.mappings.is_hard(mapped, self.patience) and self._makes_do(mapped):
+                return [*map(known, self.mappings.some(mapped))]
             return [choice(*tile.floor, least, None)]
         if not best:
             return []

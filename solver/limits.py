@@ -15,6 +15,10 @@ class StoppedError(Exception):
     """The time limit or an interrupt was noticed inside a search."""
 
 
+class TooHardError(Exception):
+    """A search that proves nothing spent the effort that it may spend on one thing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchLimits:
     """Limits and parameters of CP-SAT; `deadline` in seconds of `time.monotonic`."""

@@ -9,7 +9,16 @@ import numpy as np
 
 from cost.layer_classes import turn
 from cost.layer_model import LayerModel
-from cost.mapping_search import Aim, BestSearch, MappingPoint, mixed_bound, pareto_set
+from cost.mapping_search import (
+    NODES_A_TURN,
+    Aim,
+    BestSearch,
+    MappingPoint,
+    mixed_bound,
+    pareto_set,
+    some_mapping,
+)
+from solver.limits import TooHardError
 from solver.stack_tables import StackTables, TileKey
 
 FIRST_FRONT, WIDENING, WIDEST_FRONT = 1e-3, 8.0, 16.0
@@ -42,12 +51,14 @@ class MappingStore:
     def __init__(self, tables: StackTables, pause: Callable[[], object] | None = None) -> None:
         self.tables = tables
         self.pause = pause
-        self.effort = 0
-        """Nodes looked at in searches for best mappings so far."""
+        self.budget = np.inf
+        """Nodes that searches may look at before they raise TooHardError."""
         self._costs: dict[tuple[object, ...], dict[Memories, float]] = {}
         self._searches: dict[MappedTile, BestSearch] = {}
         self._best: dict[MappedTile, tuple[MappingPoint, ...]] = {}
         self._fronts: dict[MappedTile, tuple[float, tuple[MappingPoint, ...]]] = {}
+        self._some: dict[MappedTile, tuple[MappingPoint, ...]] = {}
+        self._efforts: dict[tuple[object, ...], dict[Memories, int]] = {}
 
     def costs(self, key: TileKey, weights: tuple[float, float]) -> Mapping[Memories, float]:
         """Lower bounds of the weighted cost by placement, exact where the best is known."""
@@ -77,11 +88,23 @@ class MappingStore:
             self._search(tile, bound)
         return True
 
+    def is_hard(self, tile: MappedTile, patience: float) -> bool:
+        """Whether the tile's best mapping is still unknown after `patience` nodes of search."""
+        efforts = self._efforts.get(tile.key.like, {})
+        return efforts.get(tile.memories, 0) > patience and self.best(tile) is None
+
+    def some(self, tile: MappedTile) -> tuple[MappingPoint, ...]:
+        """A mapping of a hard tile that need not be the best; empty where none is soon found."""
+        plain = self._plain(tile)
+        if plain not in self._some:
+            point = some_mapping(*self._subject(plain), tile.weights)
+            self._some[plain] = () if point is None else (point,)
+        return self._turned(tile, self._some[plain]) or ()
+
     def find_best(self, tile: MappedTile, bound: float, patience: float = np.inf) -> None:
-        """Search the best mapping of a tile to the end, or for `patience` nodes."""
+        """Search the best mapping of a tile to the end, or until it counts as hard."""
         tile = self._plain(tile)
-        most = self.effort + patience
-        while tile not in self._best and self.effort <= most:
+        while tile not in self._best and not self.is_hard(tile, patience):
             self._search(tile, bound)
 
     def widen(self, tile: MappedTile, cutoff: float) -> None:
@@ -105,7 +128,7 @@ class MappingStore:
             weighted_only=True,
             weigh_memory=self._weighed(tile),
         )
-        front = pareto_set(*self._subject(tile), aim, pause=self.pause)
+        front = pareto_set(*self._subject(tile), aim, pause=lambda: self._spend(NODES_A_TURN))
         # Sums in another order may put the best itself a hair beyond the goal.
         self._fronts[tile] = (goal, front or self._best[tile])
 
@@ -134,16 +157,26 @@ class MappingStore:
         if search is None:
             search = BestSearch(*self._subject(tile), tile.weights, known)
             self._searches[tile] = search
-        self.effort += search.step()
-        if self.pause is not None:
-            self.pause()
+        effort = search.step()
+        efforts = self._efforts.setdefault(tile.key.like, {})
+        efforts[tile.memories] = efforts.get(tile.memories, 0) + effort
         costs[tile.memories] = max(known, search.bound)
         if search.done:
             del self._searches[tile]
+            del efforts[tile.memories]
             self._best[tile] = () if search.point is None else (search.point,)
             costs[tile.memories] = (
                 np.inf if search.point is None else weigh_point(tile.weights, search.point)
             )
+        self._spend(effort)
+
+    def _spend(self, nodes: int) -> None:
+        """Take note of search; between turns others may have their say."""
+        if self.pause is not None:
+            self.pause()
+        self.budget -= nodes
+        if self.budget < 0:
+            raise TooHardError
 
     def _plain(self, tile: MappedTile) -> MappedTile:
         """The tile under which all that are like it are remembered."""

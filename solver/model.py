@@ -342,6 +342,37 @@ class ScheduleModel:
             bits -= kind.output_bits[e]
         return bits
 
+    def suggest(self, plan: OptionPlan) -> None:
+        """Hint at the memories of a plan for the first option, or for one much like it."""
+        hints: dict[int, bool] = {}
+        for (kind, layer, key), literals in self._shared[0].items():
+            places = {"weight": plan.weights.get(layer), "v": plan.v.get(layer)}
+            place = plan.h.get((layer, key)) if kind == "h" else places[kind]  # type: ignore[arg-type]
+            if place in literals:
+                hints |= {x.index: memory == place for memory, x in literals.items()}
+        taken: dict[tuple[int, int], tuple[float, int]] = {}
+        for c, x in self._layers[0]:
+            old = plan.layers.get((c.kind, c.layer))
+            if old is None or c.memories != old.memories:
+                continue
+            energy, cycles = entry_cost(c)
+            cost = self.weights[0] * energy + self.weights[1] * cycles
+            taken[c.kind, c.layer] = min(taken.get((c.kind, c.layer), (cost, x.index)), (cost, x.index))
+        for c, x in self._layers[0]:
+            if (c.kind, c.layer) in taken:
+                hints[x.index] = taken[c.kind, c.layer][1] == x.index
+        kept = {(c.kind, c.layer) for c, _ in self._phases[0] if self._same_phase(c, plan)}
+        for p, x in self._phases[0]:
+            if (p.kind, p.layer) in kept:
+                hints[x.index] = self._same_phase(p, plan)
+        for index, value in hints.items():
+            self.model.add_hint(self.model.get_bool_var_from_proto_index(index), value)
+
+    @staticmethod
+    def _same_phase(phase: PhaseChoice, plan: OptionPlan) -> bool:
+        old = plan.phases.get((phase.kind, phase.layer))
+        return old is not None and phase.memories == old.memories
+
     def plans(self, solver: cp_model.CpSolver) -> tuple[OptionPlan, ...]:
         """The chosen stacks, in order, read from a solver that holds a solution."""
         found = []

@@ -11,13 +11,19 @@ from solver.limits import SearchLimits
 from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.prune import Pool, refine_by_layer, refine_by_option, weigh
-from solver.weighted import STUBBORN_RISES, WeightedSolver
+from solver.weighted import FIRST_RISES, STUBBORN_RISES, WeightedSolver
 
 WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 """Options tried per octave of tile areas, and of all, for a first schedule of little latency;
 larger tiles take longer to try."""
 TIE_BREAK = 0.02
 """Share of energy in the search for a first schedule of little latency."""
+FEW, MANY = 1, 8
+"""Options too hard to decide after which a dive is given up."""
+DEPTHS = (2, 6)
+"""Layers in a stack to which dives keep once deeper ones were too hard."""
+PATIENCE = 5e3
+"""Nodes of search after which a dive makes do with some mapping of a layer-tile."""
 PROMISING = 64
 """Options bounded closely where mappings are too hard for dives."""
 
@@ -61,7 +67,7 @@ class Scout:
         if not self.pool.tables.rules.joint_capacity:
             self._narrow()
             return
-        solver = WeightedSolver(self.pool, self.builder, self.limits, self.found)
+        shallow, solver = (self._hasty(patience) for patience in (-1, PATIENCE))
         if self.objective is Objective.LATENCY:
             # With energy free most mappings tie: some weight on it finds good ones soon.
             for weights in (
@@ -73,16 +79,29 @@ class Scout:
                 self._try(self.pool.focus([place]), weights)
             return
         weights = tangent(self.objective, energy, latency)
-        self._dive(solver, weights, STUBBORN_RISES)
-        point = self._dive(solver, weights)
+        point = self._dive(solver, weights, STUBBORN_RISES, failures=FEW)
+        if point is None:
+            for depth in DEPTHS:
+                self._dive(shallow, weights, STUBBORN_RISES, depth=depth)
+        point = self._dive(solver, weights, failures=MANY)
         if self.objective is Objective.EDP and point is not None:
             self._dive(solver, tangent(self.objective, *point))
 
+    def _hasty(self, patience: float) -> WeightedSolver:
+        """A solver for dives, of its own: what it takes for bounds is none."""
+        builder = ChoiceBuilder(self.pool.tables, self.limits.left, patience, self.builder.mappings)
+        return WeightedSolver(self.pool, builder, self.limits, self.found, hasty=True)
+
     def _dive(
-        self, solver: WeightedSolver, weights: tuple[float, float], *rises: tuple[float, ...]
+        self,
+        solver: WeightedSolver,
+        weights: tuple[float, float],
+        rises: tuple[float, ...] = FIRST_RISES,
+        depth: int | None = None,
+        failures: float = np.inf,
     ) -> tuple[float, float] | None:
         """Hand on the schedule of a dive; the best (pJ, cycles) so far."""
-        optimum = solver.dive(weights, *rises)
+        optimum = solver.dive(weights, rises, depth, failures)
         return self.found(optimum.plans) if optimum is not None else None
 
     def _narrow(self) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from ortools.sat.python import cp_model
 
 from solver.choices import MARGIN, ChoiceBuilder
-from solver.limits import SearchLimits, StoppedError
+from solver.limits import SearchLimits, StoppedError, TooHardError
 from solver.model import OptionPlan, ScheduleModel, entry_cost
 from solver.prune import SAFETY, Pool, PoolRange, Ways
 from solver.space import Node
@@ -26,8 +27,12 @@ FIRST_SLACK, SLACK_GROWTH, WIDEST_SLACK = 2e-4, 4.0, 4.0
 look wider than the last takes everything in."""
 DIVING_SLACK = 0.02
 """Least such width in a dive."""
-DIVING_PATIENCE = 2e5
+DIVING_GAP, DIVING_EFFORT = 0.02, 0.5
+"""Relative gap at which CP-SAT may stop in a dive, and its limit in deterministic seconds."""
+DIVING_PATIENCE = 2e4
 """Nodes of mapping searches after which a dive leaves an option."""
+WARY_RISE = 1.1
+"""How much dearer a dive takes stacks to be after one of less depth was too hard."""
 PROGRESS = 1e-7
 """Least relative rise of a bound before another option gets its turn."""
 BOUNDED, PLACED, SHARPENED, SOLVED = 1, 2, 3, 4
@@ -107,12 +112,16 @@ class _OptionState:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Arc:
-    """Options [start, end) of the flattened pool that lead from node `tail` to node `head`."""
+    """Options [start, end) of the flattened pool that lead from node `tail` to node `head`.
+
+    All take `depth` layers.
+    """
 
     tail: Node
     head: Node
     start: int
     end: int
+    depth: int
 
 
 class _OpenOptions:
@@ -138,7 +147,8 @@ class _OpenOptions:
                     self._places.append((r, places))
                     tail, head = spec.tail_node(source), spec.head_node(target)
                     end = start + len(places)
-                    self.arcs.append(_Arc(tail=tail, head=head, start=start, end=end))
+                    depth = len(spec.layers)
+                    self.arcs.append(_Arc(tail=tail, head=head, start=start, end=end, depth=depth))
                     start = end
         self.energy = np.concatenate(energies) if energies else np.zeros(0)
         self.latency = np.concatenate(latencies) if latencies else np.zeros(0)
@@ -183,6 +193,9 @@ class _OpenOptions:
         return self.states[index]
 
 
+_Hard = Literal["mappings", "placements"]
+
+
 class WeightedSolver:
     """Solves weighted problems over one pool, remembering what it learnt.
 
@@ -199,7 +212,12 @@ class WeightedSolver:
         limits: SearchLimits,
         found: Callable[[tuple[OptionPlan, ...]], object] | None = None,
         bound: Callable[[WeightedOptimum], None] | None = None,
+        *,
+        hasty: bool = False,
     ) -> None:
+        self.hasty = hasty
+        self._plans: dict[tuple[int, ...], OptionPlan] = {}
+        """The last placements found by the layers of the stack: a hint for the next ones."""
         self.found = found
         self.bound = bound
         self.pool = pool
@@ -263,13 +281,18 @@ class WeightedSolver:
             )
 
     def dive(
-        self, weights: tuple[float, float], rises: tuple[float, ...] = FIRST_RISES
+        self,
+        weights: tuple[float, float],
+        rises: tuple[float, ...] = FIRST_RISES,
+        depth: int | None = None,
+        failures: float = np.inf,
     ) -> WeightedOptimum | None:
         """A good schedule, soon: like `minimise`, but with guesses in place of bounds.
 
         What is not solved yet counts as dearer than its bound, at first by `rises` (by
         stage) and then by what others at its stage turned out to cost, so the path settles
-        quickly. Proves nothing. None if the pool holds no schedule.
+        quickly. Proves nothing. Stacks of more than `depth` layers are passed over. None if
+        no schedule is left, or more than `failures` options turned out too hard.
         """
         options = self.options
         bounds = options.bounds(weights)
@@ -278,6 +301,9 @@ class WeightedSolver:
             stages[i] = SOLVED if weights in state.solved else state.stage.get(weights, 0)
         rise = np.array(rises)
         wary = np.ones(len(bounds))
+        for deep in options.arcs:
+            if depth is not None and deep.depth > depth:
+                wary[deep.start : deep.end] = np.inf
         while True:
             self.limits.left()
             guess = bounds * rise[stages] * wary
@@ -298,19 +324,46 @@ class WeightedSolver:
                 state = options.state(arc, i)
                 stage, known = int(stages[i]), float(bounds[i])
                 state.slack = max(state.slack, DIVING_SLACK)
-                effort = self.builder.mappings.effort
-                self._tighten(state, weights, np.inf, np.inf, DIVING_PATIENCE)
+                hard = self._try(state, weights)
+                if hard:
+                    failures -= 1
+                    if failures < 0:
+                        return None
+                    bounds[i] = np.inf
+                    wary *= self._rivals(arc, i, hard)
+                    continue
                 bounds[i] = state.bound(weights)
                 stages[i] = state.stage.get(weights, 0)
-                spent = self.builder.mappings.effort - effort
-                if weights not in state.solved and spent > DIVING_PATIENCE:
-                    # Its mappings are hard to find, and so may be those of tiles like it.
-                    wary[options.alike(arc, i)] *= 1.3
-                    bounds[i] = np.inf
                 if weights in state.solved:
                     stages[i] = SOLVED
                 if np.isfinite(bounds[i]) and stages[i] != stage:
                     rise[stage] += (float(bounds[i]) / known * rise[stages[i]] - rise[stage]) / 8
+
+    def _try(self, state: _OptionState, weights: tuple[float, float]) -> _Hard | None:
+        """Look at an option one stage closer; what about it takes more than a dive may spend."""
+        mappings = self.builder.mappings
+        mappings.budget = DIVING_PATIENCE
+        try:
+            self._tighten(state, weights, np.inf, np.inf)
+        except TooHardError:
+            return "mappings" if mappings.budget < 0 else "placements"
+        finally:
+            mappings.budget = np.inf
+        return None
+
+    def _rivals(self, arc: int, index: int, hard: _Hard) -> np.ndarray:
+        """How much dearer a dive takes all options to be once one was too hard."""
+        options = self.options
+        wary = np.ones(len(options.energy))
+        if hard == "mappings":
+            # Those of tiles like it may be hard to find, too.
+            wary[options.alike(arc, index)] = WARY_RISE**3
+            return wary
+        for rival in options.arcs:
+            # So may be the placements of stacks as deep.
+            if rival.depth >= options.arcs[arc].depth:
+                wary[rival.start : rival.end] = WARY_RISE
+        return wary
 
     def _attained(self, weights: tuple[float, float]) -> float:
         """Least cost of a schedule made of solved options alone; it is taken at once."""
@@ -365,12 +418,10 @@ class WeightedSolver:
         weights: tuple[float, float],
         most: float,
         rival: float,
-        patience: float = np.inf,
     ) -> None:
         """Look at an option one stage closer; costs above `most` are of no interest.
 
-        Above `rival` another option of the same arc is more promising. Mappings that take
-        more than `patience` nodes to find leave it at its stage.
+        Above `rival` another option of the same arc is more promising.
 
         First its commonest kind of tile, then all of it, then its likeliest mappings, then
         CP-SAT over its placements, unsearched mappings at their bounds: infeasible within
@@ -396,20 +447,18 @@ class WeightedSolver:
             self.steps["sharpened"] += 1
             known = state.bound(weights)
             enough = max(min(most, rival), known * (1 + PROGRESS))
-            before = self.builder.mappings.effort
-            floor = self.builder.sharpen(state.option, weights, enough, patience)
+            floor = self.builder.sharpen(state.option, weights, enough)
             state.planes.append((*weights, floor))
-            if floor < enough and self.builder.mappings.effort - before <= patience:
+            if floor < enough:
                 state.stage[weights] = SHARPENED
             return
-        self._decide(state, weights, most, patience)
+        self._decide(state, weights, most)
 
     def _decide(
         self,
         state: _OptionState,
         weights: tuple[float, float],
         most: float,
-        patience: float,
     ) -> None:
         """One CP-SAT step."""
         self.steps["CP-SAT"] += 1
@@ -422,6 +471,9 @@ class WeightedSolver:
         limit = max(known, min(most, reach))
         choices = self.builder.build(state.option, weights, limit)
         model = ScheduleModel(self.builder.tables, (choices,), weights, floor)
+        hint = self._plans.get(state.option.layers)
+        if hint is not None:
+            model.suggest(hint)
         plans, bound = self._solve(model)
         if not plans:
             state.planes.append((*weights, limit))
@@ -432,6 +484,7 @@ class WeightedSolver:
         if bound >= limit:
             state.slack *= SLACK_GROWTH
         (plan,) = plans
+        self._plans[state.option.layers] = plan
         unsearched = [layer for layer in plan.layers.values() if layer.point is None]
         for layer in unsearched:
             self.limits.left()
@@ -439,15 +492,39 @@ class WeightedSolver:
             cost = weights[0] * layer.energy_pj + weights[1] * layer.latency_cycles
             # Wider than what a rebuild may ask for, or it would not count as searched.
             reach = (choices.slack + 4 * MARGIN * floor) / count
-            self.builder.search(layer, choices, weights, cost + reach, patience)
+            self.builder.search(layer, choices, weights, cost + reach)
+        if unsearched and self.hasty:
+            plan = self._settled(state, weights, limit, plan)
+            unsearched = [layer for layer in plan.layers.values() if layer.point is None]
         if not unsearched:
             energy, cycles = plan_cost(self.builder, plans)
             cost = weights[0] * energy + weights[1] * cycles
-            if cost <= limit * (1 + SAFETY):
+            if cost <= limit * (1 + SAFETY) or self.hasty:
                 state.planes[-1] = (*weights, cost)
                 state.solved[weights] = plan
             else:
                 state.slack *= SLACK_GROWTH
+
+    def _settled(
+        self, state: _OptionState, weights: tuple[float, float], limit: float, plan: OptionPlan
+    ) -> OptionPlan:
+        """The placements of `plan` with the mappings found for them, if they still fit."""
+        choices = self.builder.build(state.option, weights, limit * (1 + DIVING_SLACK))
+        same = replace(
+            choices,
+            layers=tuple(
+                c
+                for c in choices.layers
+                if c.memories == plan.layers[c.kind, c.layer].memories and c.point is not None
+            ),
+            phases=tuple(
+                p for p in choices.phases if p.memories == plan.phases[p.kind, p.layer].memories
+            ),
+        )
+        if {(c.kind, c.layer) for c in same.layers} != plan.layers.keys():
+            return plan
+        plans, _ = self._solve(ScheduleModel(self.builder.tables, (same,), weights, choices.floor))
+        return plans[0] if plans else plan
 
     def _solve(self, model: ScheduleModel) -> tuple[tuple[OptionPlan, ...], float]:
         """Run CP-SAT to the end: (plans, bound in weighted cost); no plans: infeasible."""
@@ -464,14 +541,20 @@ class WeightedSolver:
             solver.parameters.linearization_level = 2
         else:
             solver.parameters.extra_subsolvers.append("max_lp")
+        if self.hasty:
+            solver.parameters.relative_gap_limit = DIVING_GAP
+            solver.parameters.max_deterministic_time = DIVING_EFFORT
         left = self.limits.left()
         if left is not None:
             solver.parameters.max_time_in_seconds = left
         status = solver.solve(model.model)
-        if status == cp_model.OPTIMAL:
+        if status == cp_model.OPTIMAL or (self.hasty and status == cp_model.FEASIBLE):
             return model.plans(solver), solver.best_objective_bound / model.scale
         if status == cp_model.INFEASIBLE:
             return (), np.inf
         if status == cp_model.MODEL_INVALID:
             raise RuntimeError("invalid CP-SAT model")
+        self.limits.left()
+        if self.hasty:
+            raise TooHardError
         raise StoppedError
