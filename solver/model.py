@@ -356,8 +356,8 @@ class ScheduleModel:
             if old is None or c.memories != old.memories:
                 continue
             energy, cycles = entry_cost(c)
-            cost = self.weights[0] * energy + self.weights[1] * cycles
-            taken[c.kind, c.layer] = min(taken.get((c.kind, c.layer), (cost, x.index)), (cost, x.index))
+            found = self.weights[0] * energy + self.weights[1] * cycles, x.index
+            taken[c.kind, c.layer] = min(taken.get((c.kind, c.layer), found), found)
         for c, x in self._layers[0]:
             if (c.kind, c.layer) in taken:
                 hints[x.index] = taken[c.kind, c.layer][1] == x.index
