@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cost.boundary_tables import OUT, visits
 from cost.chain_leaf import hopeless, leaf
 from cost.chain_runs import axis_step, ending_loop, open_run, retype_runs, worth_picking
 from cost.chain_state import CLOSED, HEIGHT, JUMP, NODES, OVERFLOWED, PICK, PLACE, STARTED
@@ -165,6 +166,32 @@ def _expand(t, s, top, depth):
 
 
 @njit(cache=True)
+def _sums_go_on(t, point):
+    """Whether loops above `point` add to the same outputs again."""
+    periods, distinct = visits(t.tables.products[point], t.tables.q, t.layer.rel[OUT])
+    return periods > distinct
+
+
+@njit(cache=True)
+def _widen(t, s, level, before, point):
+    """Take note that `level` of O holds unfinished sums, if moving to `point` decides that.
+
+    Its lower boundary is still to come, at or below `point`. False if they do not fit.
+    """
+    narrow, wide = t.layer.precision[OUT, 1], t.layer.precision[OUT, 0]
+    if level == 0 or narrow == wide or _sums_go_on(t, before) or not _sums_go_on(t, point):
+        return True
+    if level == t.levels[OUT] - 1:
+        bits = t.tables.tensor_bits[OUT]
+    else:
+        copies = 2 if s.flags[OUT, level] else 1
+        bits = t.copy_bits[OUT, level, s.placed[OUT, level]] * copies
+    memory = t.layer.mem_index[OUT, level]
+    s.usage[memory] += bits * (wide / narrow - 1.0)
+    return s.usage[memory] <= t.budget[memory]
+
+
+@njit(cache=True)
 def _start(t, s):
     """Open the root: everything rests in the highest levels."""
     last = t.tables.products.shape[0] - 1
@@ -202,6 +229,8 @@ def search(t, s, most_nodes):
         s.counters[NODES] += 1
         trail = s.node[depth, 4]
         v = s.remaining[depth]
+        if not _widen(t, s, v[OUT], s.node[depth, 0], point):
+            continue
         if kind != PLACE:
             s.trail[trail, 0] = point
             s.trail[trail, 1] = above
@@ -220,7 +249,7 @@ def search(t, s, most_nodes):
             if np.isinf(t.tables.pj[o, m, point]):
                 continue
             memory = t.layer.mem_index[o, m]
-            s.usage[memory] += t.tables.bits[o, m, point] * (1 + flag)
+            s.usage[memory] += t.tables.bits[o, m, point] + flag * t.copy_bits[o, m, point]
             if s.usage[memory] > t.budget[memory]:
                 continue
             if _hopeless_placement(t, s, depth, o, point):

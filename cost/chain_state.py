@@ -36,6 +36,9 @@ class SearchTables(NamedTuple):
     """[a, b, c, i, v]: of the weighted sum of energy and each view."""
     budget: np.ndarray
     """[memory]: bits free."""
+    copy_bits: np.ndarray
+    """[o, m, i]: bits that a copy of a block takes at least (`tables.bits` are those beyond the
+    least, which are reserved once only)."""
     weigh_memory: np.ndarray
     """[memory]: whether holding fewer bits there makes a mapping nondominated."""
     energy_weight: float

@@ -30,9 +30,18 @@ class JointRoom:
 
 
 def joint_room(
-    model: LayerModel, t: MappingTables, levels: np.ndarray, budget_bits: np.ndarray
+    model: LayerModel,
+    t: MappingTables,
+    levels: np.ndarray,
+    budget_bits: np.ndarray,
+    *,
+    shared_out: bool = False,
 ) -> JointRoom:
-    """Take out of `t` what cannot fit `budget_bits` [memory] beside the other operands."""
+    """Take out of `t` what cannot fit `budget_bits` [memory] beside the other operands.
+
+    With `shared_out` also what may fit, but takes more than an equal share of what is free:
+    a search for some mapping then hardly meets dead ends.
+    """
     pj = t.pj.copy()
     resting = np.zeros(len(budget_bits))
     for o in range(3):
@@ -59,5 +68,10 @@ def joint_room(
         if not changed:
             break
     bits = np.maximum(t.bits - least[:, :, None], 0.0)
+    if shared_out:
+        free = budget_bits - reserved
+        sharers = np.bincount([memory for *_, memory in boundaries], minlength=len(free))
+        for o, m, memory in boundaries:
+            pj[o, m, bits[o, m] * sharers[memory] > free[memory]] = np.inf
     fits = bool((reserved <= budget_bits).all())
     return JointRoom(tables=t._replace(pj=pj, bits=bits), reserved_bits=reserved, fits=fits)

@@ -63,7 +63,8 @@ class Aim:
 
     With `weighted_only` a mapping's cost is its weighted cost alone. `weigh_memory`
     [memory]: whether holding fewer bits there makes a mapping nondominated. `budget_bits`
-    [memory]: bits free for this layer-tile (None: the memory's size).
+    [memory]: bits free for this layer-tile (None: the memory's size). With `shared_out` no
+    block takes more than its share of them, and mappings are passed over.
     """
 
     weights: tuple[float, float] = (0.0, 0.0)
@@ -73,6 +74,7 @@ class Aim:
     weighted_only: bool = False
     weigh_memory: np.ndarray | None = None
     budget_bits: np.ndarray | None = None
+    shared_out: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ class _Prepared:
     """Tables of a layer-tile under one placement, with the mix of views for its weights."""
 
     tables: MappingTables
+    block_bits: np.ndarray
     reserved_bits: np.ndarray
     fits: bool
     possible: np.ndarray
@@ -103,9 +106,12 @@ def _prepare(
     levels: np.ndarray,
     weights: tuple[float, float],
     budget: np.ndarray,
+    *,
+    shared_out: bool = False,
 ) -> _Prepared:
     arrays = model.arrays
-    room = joint_room(model, mapping_tables(arrays, sizes, levels), levels, budget)
+    tables = mapping_tables(arrays, sizes, levels)
+    room = joint_room(model, tables, levels, budget, shared_out=shared_out)
     t = room.tables
     possible = t.pj < np.inf
     costs, constants = latency_views(arrays, t, levels, True)
@@ -119,6 +125,7 @@ def _prepare(
     constants = np.append(constants, shares @ constants)
     return _Prepared(
         tables=t,
+        block_bits=tables.bits,
         reserved_bits=room.reserved_bits,
         fits=room.fits,
         possible=possible,
@@ -149,7 +156,7 @@ def _tables(
     budget: np.ndarray,
 ) -> _SearchInput:
     """Tables, costs to go and limits of one search."""
-    ready = _prepare(model, sizes, levels, aim.weights, budget)
+    ready = _prepare(model, sizes, levels, aim.weights, budget, shared_out=aim.shared_out)
     t = ready.tables
 
     def to_go(table: np.ndarray) -> np.ndarray:
@@ -177,6 +184,7 @@ def _tables(
         views_to_go=views,
         weighted_to_go=weighted,
         budget=budget,
+        copy_bits=ready.block_bits,
         weigh_memory=weigh,
         energy_weight=float(aim.weights[0]),
         latency_weight=float(aim.weights[1]),
@@ -404,7 +412,7 @@ def some_mapping(
     weights: tuple[float, float],
 ) -> MappingPoint | None:
     """A mapping of little weighted cost, soon; None if a short search finds none."""
-    aim = Aim(weights=weights, weighted_only=True)
+    aim = Aim(weights=weights, weighted_only=True, shared_out=True)
     counts = np.array(levels, dtype=np.int64)
     ready = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
     if not ready.fits:

@@ -90,16 +90,17 @@ def mapping_tables(a, sizes, levels):
         fixed_pj += mac_link_energy(a, o, q, energy_factor, sizes)
         for m in range(levels[o] - 1):
             room = a.memory[a.mem_index[o, m], SIZE]
-            # In the innermost level of O unfinished sums wait, if any do.
-            width = a.precision[o, 0 if o == OUT and m == 0 and sums_wait else 1]
             ratio = unique_ratio(a, o, m + 1, energy_factor, sizes)
             whole = ratio if a.exact else unique_ratio(a, o, m + 1, latency_factor, sizes)
             for i in range(n):
                 held, moved = boundary_amounts(a, o, m, products[i], energy_factor, sizes, ratio)
+                periods, distinct = visits(products[i], q, a.rel[o])
+                # Sums that go on above wait here unfinished; in the innermost level of O any.
+                waits = o == OUT and (periods > distinct or (m == 0 and sums_wait))
+                width = a.precision[o, 0 if waits else 1]
                 if held * width > room:
                     continue
                 bits[o, m, i] = held * width
-                periods, distinct = visits(products[i], q, a.rel[o])
                 pj[o, m, i] = boundary_energy(
                     a, o, m, held, moved, ratio, periods, distinct, energy_factor
                 )

@@ -201,6 +201,8 @@ class ChoiceBuilder:
         The cheapest path of every kind of tile is taken, its mappings are searched, and so
         on until a path of known mappings is the cheapest, or the bound reaches `enough`.
         """
+        if self.patience < 0:
+            return self.floor(option, weights)
         tiling, kinds = self._kinds(option)
         while True:
             if self.pause is not None:
@@ -474,7 +476,7 @@ class ChoiceBuilder:
 
         best = self.mappings.best(mapped)
         if best is None:
-            if self.mappings.is_hard(mapped, self.patience) and self._makes_do(mapped):
+            if memories in self._rough.get((*mapped.key.like, weights), {}):
                 return [*map(known, self.mappings.some(mapped))]
             return [choice(*tile.floor, least, None)]
         if not best:

@@ -7,7 +7,7 @@ all tile sizes at once, as matrix products of counts and a table of floors by si
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -179,7 +179,7 @@ class LayerSums:
         fits: np.ndarray = bits <= room
         return fits
 
-    def sharpen(self, variant: int, wanted: np.ndarray) -> None:
+    def sharpen(self, variant: int, wanted: np.ndarray, pause: Callable[[], object]) -> None:
         """Raise the floors of the sizes `wanted` [w, h] to least bounds over all mappings."""
         grid = self.grid
         at = np.argwhere(wanted & ~grid.sharp[variant])
@@ -188,7 +188,7 @@ class LayerSums:
         i, j = at[:, 0], at[:, 1]
         for way in self.weights:
             least = self.tables.least_tiles(
-                self.layer, grid.widths[i], grid.heights[j], self._usable(way), variant
+                self.layer, grid.widths[i], grid.heights[j], self._usable(way), variant, pause
             )
             old = grid.costs[way, variant, i, j]
             # Sums go over products with counts of zero, so no infinity may enter them.

@@ -8,6 +8,7 @@ in stages, each tighter and dearer, and only options still alive are refined.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -213,16 +214,18 @@ def refine_by_layer(
     objective: Objective,
     incumbent: float,
     weights: tuple[float, float] | None = None,
+    *,
+    pause: Callable[[], object],
 ) -> None:
     """Stage 2: bound the layer-tiles of alive options by their best lone mappings.
 
     Layer by layer, those with the most MACs first, dropping in between what cannot beat
-    `incumbent` any more (see `Pool.prune`).
+    `incumbent` any more (see `Pool.prune`). `pause` is called often, and may raise.
     """
     layers = pool.tables.problem.workload.layers
     order = sorted(range(len(layers)), key=lambda i: -int(np.prod([n for _, n in layers[i].loops])))
     for layer in order:
-        pool.screen.sharpen(layer, [(r.screened.range, r.alive) for r in pool.ranges])
+        pool.screen.sharpen(layer, [(r.screened.range, r.alive) for r in pool.ranges], pause)
         pool.refresh()
         pool.prune(objective, incumbent, weights)
 

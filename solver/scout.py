@@ -112,7 +112,7 @@ class Scout:
         """
         # Whatever the objective: the product ranks best while bounds are rough.
         focus = self.pool.focus(self.pool.most_promising(Objective.EDP, PROMISING))
-        refine_by_layer(focus, self.objective, np.inf)
+        refine_by_layer(focus, self.objective, np.inf, pause=self.limits.left)
         focus = focus.focus(focus.most_promising(Objective.EDP, PROMISING // 8))
         refine_by_option(focus)
         energy, latency = floor_of(focus)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,11 +168,16 @@ class Screen:
             bits += elements * made.precision.output_bits
         return bits <= self.tables.domains.sizes_bits[source]
 
-    def sharpen(self, layer: int, alive: list[tuple[StackRange, np.ndarray]]) -> None:
+    def sharpen(
+        self,
+        layer: int,
+        alive: list[tuple[StackRange, np.ndarray]],
+        pause: Callable[[], object],
+    ) -> None:
         """Put least bounds of mappings in place of one layer's floors.
 
         `alive`: ranges with masks of the options that matter, [mode, width, height, source,
-        target]; sizes that occur in none of them keep their floors.
+        target]; sizes that occur in none of them keep their floors. `pause` may raise.
         """
         cases: dict[tuple[_Grid, bool, bool], np.ndarray] = {}
         for r, mask in alive:
@@ -186,10 +192,17 @@ class Screen:
                         ends = (fetched, layer == r.last and target == r.dram)
                         seen = cases.get((grid, *ends))
                         cases[(grid, *ends)] = here if seen is None else seen | here
-        self._sharpen_sizes(layer, cases)
-        self._known = {key: sums for key, sums in self._known.items() if key[1] != layer}
+        try:
+            self._sharpen_sizes(layer, cases, pause)
+        finally:
+            self._known = {key: sums for key, sums in self._known.items() if key[1] != layer}
 
-    def _sharpen_sizes(self, layer: int, cases: dict[tuple[_Grid, bool, bool], np.ndarray]) -> None:
+    def _sharpen_sizes(
+        self,
+        layer: int,
+        cases: dict[tuple[_Grid, bool, bool], np.ndarray],
+        pause: Callable[[], object],
+    ) -> None:
         sums = self.layers[layer]
         wanted: dict[int, np.ndarray] = {}
         for (grid, from_dram, to_dram), mask in cases.items():
@@ -201,4 +214,4 @@ class Screen:
                 for variant in variants:
                     wanted[variant] = need | wanted.get(variant, np.zeros_like(need))
         for variant, need in wanted.items():
-            sums.sharpen(variant, need)
+            sums.sharpen(variant, need, pause)

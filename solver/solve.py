@@ -215,6 +215,8 @@ class _Search:
             if self.point is None:
                 raise self._infeasible()
         except (StoppedError, KeyboardInterrupt):
+            if pool is not None and not self.proof:
+                self._raise_bound(pool.lower_bound(self.objective))
             self._phase("stopped")
             if pool is not None and not self.proof:
                 self._prove_floors(pool)
@@ -231,7 +233,9 @@ class _Search:
         self._phase("bound layers")
         if self.objective is not Objective.LATENCY:
             # Energies differ enough between layer-tiles for this to pay; cycles hardly do.
-            refine_by_layer(pool, self.objective, self.incumbent, weights)
+            refine_by_layer(
+                pool, self.objective, self.incumbent, weights, pause=self.limits.left
+            )
             self.counts["after layer bounds"] = pool.alive()
             self._raise_bound(pool.lower_bound(self.objective))
         if self.objective is not Objective.EDP or pool.alive() > MANY:

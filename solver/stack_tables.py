@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,6 +33,8 @@ from solver.placements import (
 
 PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
+TILES_A_TURN = 32
+"""Sizes of layer-tiles bounded between two looks at the clock."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -201,25 +204,31 @@ class StackTables:
         heights: np.ndarray,
         usable: np.ndarray,
         variant: int,
+        pause: Callable[[], object],
     ) -> np.ndarray:
-        """[tile, (pJ, cycles)] least bounds over placements; see `least_bounds`."""
+        """[tile, (pJ, cycles)] least bounds over placements; see `least_bounds`.
+
+        `pause` is called between a few tiles and the next, and may raise.
+        """
         keys = [
             self.tile_key(layer, w, h).like
             for w, h in zip(widths.tolist(), heights.tolist(), strict=True)
         ]
         known = self._least.setdefault((self._classes[layer], usable.tobytes(), variant), {})
         missing = np.array(sorted({key for key in keys if key not in known}), dtype=np.int64)
-        if len(missing):
+        for start in range(0, len(missing), TILES_A_TURN):
+            pause()
+            some = missing[start : start + TILES_A_TURN]
             bounds = least_bounds(
                 self.models[layer],
                 self.tile_sizes(layer, 1, 1),
-                missing[:, 1],
-                missing[:, 2],
+                some[:, 1],
+                some[:, 2],
                 usable,
                 from_top=variant in (FROM_TOP, FROM_AND_TO_TOP),
                 to_top=variant in (TO_TOP, FROM_AND_TO_TOP),
             )
-            known.update(zip(map(tuple, missing.tolist()), bounds, strict=True))
+            known.update(zip(map(tuple, some.tolist()), bounds, strict=True))
         return np.array([known[key] for key in keys])
 
     def map_bits(self, option: StackOption) -> dict[int, int]:
