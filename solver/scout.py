@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from solver.limits import SearchLimits
 from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.prune import Pool, refine_by_layer, refine_by_option, weigh
+from solver.space import StackRange
 from solver.weighted import FIRST_RISES, STUBBORN_RISES, WeightedSolver
 
 WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
@@ -26,6 +28,8 @@ PATIENCE = 5e3
 """Nodes of search after which a dive makes do with some mapping of a layer-tile."""
 PROMISING = 64
 """Options bounded closely where mappings are too hard for dives."""
+OPENING_SIZES = 3
+"""Sizes per axis that tiles may take in the search for just any schedule."""
 
 
 def tangent(objective: Objective, energy: float, latency: float) -> tuple[float, float]:
@@ -42,6 +46,28 @@ def floor_of(pool: Pool) -> tuple[float, float]:
     return (
         float(pool.ways((1.0, 0.0))[0].get(pool.end, np.inf)),
         float(pool.ways((0.0, 1.0))[0].get(pool.end, np.inf)),
+    )
+
+
+def opening_ranges(ranges: tuple[StackRange, ...]) -> tuple[StackRange, ...]:
+    """A small part of a space in which some schedule is soon found: every layer on its own."""
+
+    def some(sizes: tuple[int, ...]) -> tuple[int, ...]:
+        last = len(sizes) - 1
+        at = {last * k // OPENING_SIZES for k in range(1, OPENING_SIZES + 1)}
+        return tuple(sizes[i] for i in sorted(at))
+
+    return tuple(
+        replace(
+            r,
+            widths=some(r.widths),
+            heights=some(r.heights),
+            modes=r.modes[:1],
+            sources=(r.dram,),
+            targets=(r.dram,),
+        )
+        for r in ranges
+        if len(r.layers) == 1
     )
 
 
@@ -86,6 +112,12 @@ class Scout:
         point = self._dive(solver, weights, failures=MANY)
         if self.objective is Objective.EDP and point is not None:
             self._dive(solver, tangent(self.objective, *point))
+
+    def open(self) -> None:
+        """Hand on some schedule, as soon as can be."""
+        energy, latency = floor_of(self.pool)
+        if np.isfinite(energy):
+            self._dive(self._hasty(-1), tangent(self.objective, energy, latency))
 
     def _hasty(self, patience: float) -> WeightedSolver:
         """A solver for dives, of its own: what it takes for bounds is none."""

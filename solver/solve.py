@@ -24,7 +24,7 @@ from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
-from solver.scout import Scout, floor_of, tangent
+from solver.scout import Scout, floor_of, opening_ranges, tangent
 from solver.screen import Screen
 from solver.space import EFFICIENT, StackRange, TileSpace, node_text, stack_ranges
 from solver.stack_tables import StackTables
@@ -201,6 +201,8 @@ class _Search:
         status = Status.OPTIMAL
         pool = None
         try:
+            if self.limits.deadline is not None:
+                self._open()
             pool = make_pool(Screen(self.tables, self.ranges))
             self.counts["all"] = pool.alive()
             self._phase("screen")
@@ -226,6 +228,12 @@ class _Search:
             status = Status.FEASIBLE if self.point is not None else Status.UNKNOWN
         return self._result(status)
 
+    def _open(self) -> None:
+        """Have some schedule before the clock may run out."""
+        pool = make_pool(Screen(self.tables, opening_ranges(self.ranges)))
+        Scout(pool, self.builder, self.limits, self.objective, self._consider).open()
+        self._phase("opening")
+
     def _prune(self, pool: Pool) -> None:
         weights = None if self.point is None else tangent(self.objective, *self.point)
         self.counts["after floors"] = pool.prune(self.objective, self.incumbent, weights)
@@ -233,9 +241,7 @@ class _Search:
         self._phase("bound layers")
         if self.objective is not Objective.LATENCY:
             # Energies differ enough between layer-tiles for this to pay; cycles hardly do.
-            refine_by_layer(
-                pool, self.objective, self.incumbent, weights, pause=self.limits.left
-            )
+            refine_by_layer(pool, self.objective, self.incumbent, weights, pause=self.limits.left)
             self.counts["after layer bounds"] = pool.alive()
             self._raise_bound(pool.lower_bound(self.objective))
         if self.objective is not Objective.EDP or pool.alive() > MANY:
