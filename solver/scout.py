@@ -28,8 +28,8 @@ PATIENCE = 5e3
 """Nodes of search after which a dive makes do with some mapping of a layer-tile."""
 PROMISING = 64
 """Options bounded closely where mappings are too hard for dives."""
-OPENING_SIZES = 3
-"""Sizes per axis that tiles may take in the search for just any schedule."""
+OPENING_SIZES = (1, 3)
+"""Sizes per axis that tiles may take in the search for just any schedule, one after the other."""
 
 
 def tangent(objective: Objective, energy: float, latency: float) -> tuple[float, float]:
@@ -49,12 +49,15 @@ def floor_of(pool: Pool) -> tuple[float, float]:
     )
 
 
-def opening_ranges(ranges: tuple[StackRange, ...]) -> tuple[StackRange, ...]:
-    """A small part of a space in which some schedule is soon found: every layer on its own."""
+def opening_ranges(ranges: tuple[StackRange, ...], count: int) -> tuple[StackRange, ...]:
+    """A small part of a space in which some schedule is soon found.
+
+    Every layer on its own, with `count` sizes of tiles per axis, the largest among them.
+    """
 
     def some(sizes: tuple[int, ...]) -> tuple[int, ...]:
         last = len(sizes) - 1
-        at = {last * k // OPENING_SIZES for k in range(1, OPENING_SIZES + 1)}
+        at = {last * k // count for k in range(1, count + 1)}
         return tuple(sizes[i] for i in sorted(at))
 
     return tuple(

@@ -24,7 +24,7 @@ from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
-from solver.scout import Scout, floor_of, opening_ranges, tangent
+from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
 from solver.screen import Screen
 from solver.space import EFFICIENT, StackRange, TileSpace, node_text, stack_ranges
 from solver.stack_tables import StackTables
@@ -230,8 +230,11 @@ class _Search:
 
     def _open(self) -> None:
         """Have some schedule before the clock may run out."""
-        pool = make_pool(Screen(self.tables, opening_ranges(self.ranges)))
-        Scout(pool, self.builder, self.limits, self.objective, self._consider).open()
+        for count in OPENING_SIZES:
+            pool = make_pool(Screen(self.tables, opening_ranges(self.ranges, count)))
+            Scout(pool, self.builder, self.limits, self.objective, self._consider).open()
+            if self.point is not None:
+                break
         self._phase("opening")
 
     def _prune(self, pool: Pool) -> None:
