@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,15 +12,15 @@ from cost.overlap import OverlapMode
 from cost.rules import EXACT, RuleSet
 from cost.schedule import Schedule
 from cost.stack_graph import consumers
-from problems.errors import InfeasibleError, ProblemError
+from problems.errors import InfeasibleError
 from problems.problem import Problem
-from problems.workload import Padding
 from solver.choices import ChoiceBuilder
 from solver.halfplanes import HalfPlanes
 from solver.infeasible import explain_infeasible
 from solver.limits import SearchLimits, StoppedError
 from solver.model import OptionPlan
 from solver.objective import Objective
+from solver.prepare import cost_tables, search_limits, stated_space
 from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
 from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
@@ -57,15 +56,15 @@ def solve(
     schedule found and a valid bound. Raises InfeasibleError if the space holds no
     schedule, ProblemError for what the rules do not know (branches, padding).
     """
-    tables = _tables(problem, rules)
+    tables = cost_tables(problem, rules)
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
     search = _Search(
         tables,
         ranges,
         objective,
-        _limits(time_limit_s, workers, seed),
+        search_limits(time_limit_s, workers, seed),
         progress,
-        _space(ranges, tiles, modes, max_depth, rules),
+        stated_space(ranges, tiles, modes, max_depth, rules),
     )
     return search.run()
 
@@ -79,7 +78,7 @@ def evaluate_stacks(
     time_limit_s: float | None = None,
 ) -> Result:
     """Optimal placements and mappings for fixed stacks (layers, tile_x, tile_y, mode)."""
-    tables = tables or _tables(problem, rules)
+    tables = tables or cost_tables(problem, rules)
     layers = problem.workload.layers
     dram = tables.domains.dram
     users = consumers(problem.workload)
@@ -100,64 +99,9 @@ def evaluate_stacks(
         )
         for number, (stack, tile_x, tile_y, mode) in enumerate(stacks)
     )
-    space = _space(ranges, TileSpace(text="fixed"), tuple(OverlapMode), None, rules)
-    limits = _limits(time_limit_s, None, 0)
+    space = stated_space(ranges, TileSpace(text="fixed"), tuple(OverlapMode), None, rules)
+    limits = search_limits(time_limit_s, None, 0)
     return _Search(tables, ranges, objective, limits, None, space).run()
-
-
-def _tables(problem: Problem, rules: RuleSet) -> StackTables:
-    if rules.true_padding:
-        return StackTables(problem, rules)
-    # The reference knows neither; costing them as if absent would be wrong in silence.
-    if not problem.workload.is_chain:
-        raise ProblemError(
-            f"{problem.source}: workload {problem.workload.name} branches: under the rules "
-            f"{rules.name} only chains can be solved (evaluate --policy defines takes any graph)"
-        )
-    for layer in problem.workload.layers:
-        if layer.padding != Padding():
-            raise ProblemError(
-                f"{problem.source}: layer {layer.name}: the rules {rules.name} know no padding"
-            )
-        if max(layer.dilation_x, layer.dilation_y) > 1:
-            raise ProblemError(
-                f"{problem.source}: layer {layer.name}: the rules {rules.name} know no dilation"
-            )
-    return StackTables(problem, rules)
-
-
-def _limits(time_limit_s: float | None, workers: int | None, seed: int) -> SearchLimits:
-    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
-    return SearchLimits(
-        deadline=deadline, workers=workers or max(3, os.cpu_count() or 1), seed=seed
-    )
-
-
-def _space(
-    ranges: tuple[StackRange, ...],
-    tiles: TileSpace,
-    modes: tuple[OverlapMode, ...],
-    max_depth: int | None,
-    rules: RuleSet,
-) -> Space:
-    notes = []
-    if any(not r.is_chain for r in ranges):
-        notes.append("a map that another stack than the next reads, too, is kept in DRAM")
-        notes.append("each stack has one last layer; both operands of an add rest in one memory")
-    if not rules.joint_capacity:
-        notes.append("feature maps between stacks live in DRAM (the reference knows no other)")
-    if len(modes) < len(OverlapMode):
-        notes.append("overlap modes limited to " + ", ".join(modes))
-    if max_depth is not None:
-        notes.append(f"stacks limited to {max_depth} layers")
-    return Space(
-        tiles=tiles.text,
-        modes=tuple(m.value for m in modes),
-        max_depth=max_depth,
-        stack_ranges=len(ranges),
-        options=sum(r.options for r in ranges),
-        notes=tuple(notes),
-    )
 
 
 class _Search:
@@ -230,6 +174,8 @@ class _Search:
 
     def _open(self) -> None:
         """Have some schedule before the clock may run out."""
+        if not any(len(r.layers) == 1 for r in self.ranges):
+            return
         for count in OPENING_SIZES:
             pool = make_pool(Screen(self.tables, opening_ranges(self.ranges, count)))
             Scout(pool, self.builder, self.limits, self.objective, self._consider).open()

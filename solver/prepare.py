@@ -1,0 +1,74 @@
+"""What every search starts from: tables of the problem, limits, and the space in words."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from cost.overlap import OverlapMode
+from cost.rules import RuleSet
+from problems.errors import ProblemError
+from problems.problem import Problem
+from problems.workload import Padding
+from solver.limits import SearchLimits
+from solver.result import Space
+from solver.space import StackRange, TileSpace
+from solver.stack_tables import StackTables
+
+
+def cost_tables(problem: Problem, rules: RuleSet) -> StackTables:
+    """Tables of a problem; ProblemError for what the rules do not know."""
+    if rules.true_padding:
+        return StackTables(problem, rules)
+    # The reference knows neither; costing them as if absent would be wrong in silence.
+    if not problem.workload.is_chain:
+        raise ProblemError(
+            f"{problem.source}: workload {problem.workload.name} branches: under the rules "
+            f"{rules.name} only chains can be solved (evaluate --policy defines takes any graph)"
+        )
+    for layer in problem.workload.layers:
+        if layer.padding != Padding():
+            raise ProblemError(
+                f"{problem.source}: layer {layer.name}: the rules {rules.name} know no padding"
+            )
+        if max(layer.dilation_x, layer.dilation_y) > 1:
+            raise ProblemError(
+                f"{problem.source}: layer {layer.name}: the rules {rules.name} know no dilation"
+            )
+    return StackTables(problem, rules)
+
+
+def search_limits(time_limit_s: float | None, workers: int | None, seed: int) -> SearchLimits:
+    """Limits of a search that starts now."""
+    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
+    return SearchLimits(
+        deadline=deadline, workers=workers or max(3, os.cpu_count() or 1), seed=seed
+    )
+
+
+def stated_space(
+    ranges: tuple[StackRange, ...],
+    tiles: TileSpace,
+    modes: tuple[OverlapMode, ...],
+    max_depth: int | None,
+    rules: RuleSet,
+) -> Space:
+    """The space as it is printed with an answer, assumptions included."""
+    notes = []
+    if any(not r.is_chain for r in ranges):
+        notes.append("a map that another stack than the next reads, too, is kept in DRAM")
+        notes.append("each stack has one last layer; both operands of an add rest in one memory")
+    if not rules.joint_capacity:
+        notes.append("feature maps between stacks live in DRAM (the reference knows no other)")
+    if len(modes) < len(OverlapMode):
+        notes.append("overlap modes limited to " + ", ".join(modes))
+    if max_depth is not None:
+        notes.append(f"stacks limited to {max_depth} layers")
+    return Space(
+        tiles=tiles.text,
+        modes=tuple(m.value for m in modes),
+        max_depth=max_depth,
+        stack_ranges=len(ranges),
+        options=sum(r.options for r in ranges),
+        notes=tuple(notes),
+    )
