@@ -5,15 +5,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup solve compare bench test lint clean need-problem
+.PHONY: help setup solve compare pareto bench test fuzz lint clean need-problem
 
 help:
 	@echo "make setup                       create $(VENV) with everything installed"
 	@echo "make solve PROBLEM=W@H [ARGS=..] find the optimal schedule, e.g."
 	@echo "                                 make solve PROBLEM=fsrcnn@meta-proto-df ARGS='--objective edp'"
 	@echo "make compare PROBLEM=W@H         the optimum beside every policy"
+	@echo "make pareto PROBLEM=W@H          the front of energy and latency"
 	@echo "make bench [ARGS=..]             time full solves by phase (benchmarks/solve.py)"
 	@echo "make test [ARGS=..]              run the tests"
+	@echo "make fuzz [ARGS='0 1000']       the solver against brute force on random problems"
 	@echo "make lint                        ruff check, ruff format --check, mypy"
 	@echo "make clean                       remove $(VENV) and caches"
 
@@ -39,11 +41,17 @@ solve: need-problem $(STAMP)
 compare: need-problem $(STAMP)
 	$(BIN)/fuseproof compare "$(PROBLEM)" $(ARGS)
 
+pareto: need-problem $(STAMP)
+	$(BIN)/fuseproof pareto "$(PROBLEM)" $(ARGS)
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/solve.py $(ARGS)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.oracle.fuzz $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from problems import (
     catalogue,
     load_problem,
 )
+from solver.front import Front, pareto_front
 from solver.objective import Objective
 from solver.result import Result, Status
 from solver.solve import solve
@@ -22,6 +23,7 @@ from solver.verify import verify
 __all__ = [
     "DEFINES",
     "EXACT",
+    "Front",
     "FuseproofError",
     "Hardware",
     "InfeasibleError",
@@ -36,6 +38,7 @@ __all__ = [
     "Workload",
     "catalogue",
     "load_problem",
+    "pareto_front",
     "recost",
     "solve",
     "verify",

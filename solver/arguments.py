@@ -84,24 +84,25 @@ def _problem(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def _goal(sub: argparse.ArgumentParser) -> None:
+def _goal(sub: argparse.ArgumentParser, objective: bool) -> None:
     """What to optimise."""
     _problem(sub)
     add = sub.add_argument
     add("--rules", type=_one_of(RULE_SETS), default=EXACT.name, metavar="RULES", help=_RULES)
-    add(
-        "--objective",
-        type=_one_of(o.value for o in Objective),
-        default=Objective.EDP.value,
-        metavar="OBJECTIVE",
-        help="energy, latency or edp (their product; the default)",
-    )
+    if objective:
+        add(
+            "--objective",
+            type=_one_of(o.value for o in Objective),
+            default=Objective.EDP.value,
+            metavar="OBJECTIVE",
+            help="energy, latency or edp (their product; the default)",
+        )
     add("--seed", type=_count(0, MOST_SEED), default=0, metavar="N", help="seed of the search")
 
 
-def _search(sub: argparse.ArgumentParser) -> None:
+def _search(sub: argparse.ArgumentParser, objective: bool = True) -> None:
     """In which space, and for how long."""
-    _goal(sub)
+    _goal(sub, objective)
     add = sub.add_argument
     add(
         "--tiles",
@@ -127,6 +128,23 @@ def _solve(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "-o", "--output", type=Path, metavar="FILE.json", help="write the result there"
     )
+
+
+def _pareto(sub: argparse.ArgumentParser) -> None:
+    _search(sub, objective=False)
+    add = sub.add_argument
+    add(
+        "--epsilon",
+        type=_share,
+        default=0.001,
+        metavar="E",
+        help="how much every schedule may be better than the front's points in both costs, "
+        "relatively (default 0.001; 0 asks for all that weighted sums can find)",
+    )
+    add("--max-latency", type=_positive, metavar="CYCLES", help="ask for the least energy so fast")
+    add("--max-energy", type=_positive, metavar="PJ", help="ask for the least latency so frugal")
+    add("-o", "--output", type=Path, metavar="FILE.json", help="write points and proof there")
+    add("--plot", type=_svg, metavar="FILE.svg", help="draw the front there")
 
 
 def _evaluate(sub: argparse.ArgumentParser) -> None:
@@ -170,6 +188,7 @@ _OPTIONS = {
     "solve": _solve,
     "evaluate": _evaluate,
     "compare": _search,
+    "pareto": _pareto,
     "verify": _verify,
 }
 
@@ -203,14 +222,38 @@ def _count(least: int = 1, most: int | None = None) -> Callable[[str], int]:
     return read
 
 
-def _seconds(text: str) -> float:
+def _number(text: str) -> float:
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        value = math.nan
+        return math.nan
+
+
+def _seconds(text: str) -> float:
+    value = _number(text)
     if not (value > 0 and math.isfinite(value)):
         raise argparse.ArgumentTypeError(f"'{text}', expected a number of seconds above 0")
     return value
+
+
+def _positive(text: str) -> float:
+    value = _number(text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"'{text}', expected a number above 0")
+    return value
+
+
+def _share(text: str) -> float:
+    value = _number(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}', expected a number from 0 to below 1")
+    return value
+
+
+def _svg(text: str) -> Path:
+    if not text.lower().endswith(".svg"):
+        raise argparse.ArgumentTypeError(f"'{text}', expected a file name that ends in .svg")
+    return Path(text)
 
 
 def _tile(text: str) -> tuple[int, int]:

@@ -264,6 +264,39 @@ def _compare(args: argparse.Namespace) -> int:
     return STOPPED if comparison.contradictions or comparison.interrupted else DONE
 
 
+def _pareto(args: argparse.Namespace) -> int:
+    problem = load_problem(args.problem)
+    for path in (args.output, args.plot):
+        if path is not None:
+            check_writable(path)
+    from solver.front import pareto_front
+    from solver.front_report import front_report, plot_front, write_front
+
+    def tell(points: int, epsilon: float) -> None:
+        _step(f"{points} points, epsilon {epsilon:.3g}")
+
+    front = pareto_front(
+        problem,
+        rules=RULE_SETS[args.rules],
+        tiles=args.tiles,
+        modes=args.modes,
+        max_depth=args.max_depth,
+        epsilon=args.epsilon,
+        time_limit_s=args.time_limit,
+        workers=args.workers,
+        seed=args.seed,
+        progress=tell if sys.stderr.isatty() else None,
+    )
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    if args.output is not None:
+        write_front(args.output, front)
+    if args.plot is not None:
+        plot_front(args.plot, front)
+    _print(front_report(front, args.max_energy, args.max_latency))
+    return DONE if front.complete else STOPPED
+
+
 def _step(text: str) -> None:
     print(f"\r{text:<60}", end="", file=sys.stderr, flush=True)
 
@@ -291,6 +324,7 @@ COMMANDS: Commands = {
     "solve": ("the best schedule, with proof", _solve),
     "evaluate": ("cost a policy or a saved schedule", _evaluate),
     "compare": ("the optimum beside policies", _compare),
+    "pareto": ("nondominated energy and latency, to a stated distance", _pareto),
     "verify": ("re-cost a saved result and check its certificate", _verify),
 }
 

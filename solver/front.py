@@ -109,6 +109,52 @@ def nondominated(points: dict[Point, tuple[OptionPlan, ...]]) -> list[Point]:
     return kept
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limited:
+    """Least cost within a limit on the other: best found (None: none) and lower bound.
+
+    An infinite bound proves that no schedule keeps the limit.
+    """
+
+    value: float | None
+    bound: float
+
+
+def within(
+    front: Front, *, max_energy_pj: float = np.inf, max_latency_cycles: float = np.inf
+) -> Limited:
+    """Least latency under a limit on energy, or least energy under one on latency."""
+    if np.isfinite(max_energy_pj) == np.isfinite(max_latency_cycles):
+        raise ValueError("give one limit, on energy or on latency")
+    on_energy = bool(np.isfinite(max_energy_pj))
+    bound, values = 0.0, []
+    for a, b, c in front.lines:
+        limited, free = (a, b) if on_energy else (b, a)
+        rest = c - limited * (max_energy_pj if on_energy else max_latency_cycles)
+        if free > 0:
+            bound = max(bound, rest / free)
+        elif rest > 0:
+            bound = np.inf
+    for point in front.points:
+        costs = (point.energy_pj, point.latency_cycles)
+        if costs[not on_energy] <= (max_energy_pj if on_energy else max_latency_cycles):
+            values.append(costs[on_energy])
+    return Limited(value=min(values, default=None), bound=float(bound))
+
+
+def lower_hull(points: list[Point]) -> list[Point]:
+    """Those of nondominated points, by energy, that a weighted sum may prefer."""
+    chain: list[Point] = []
+    for point in points:
+        while len(chain) > 1:
+            (x, y), (u, v) = chain[-2:]
+            if (u - x) * (point[1] - y) > (v - y) * (point[0] - x):
+                break
+            chain.pop()
+        chain.append(point)
+    return chain
+
+
 def pareto_front(
     problem: Problem,
     *,
@@ -179,6 +225,9 @@ class _FrontSearch:
             ratio = latency / energy
             self._solve(solver, (ratio, FINEST))
             self._solve(solver, (ratio * FINEST, 1.0))
+            # Only lines that the other cost has no part in bound the ends of the front.
+            self._solve(solver, (1.0, 0.0))
+            self._solve(solver, (0.0, 1.0))
             if not self.found:
                 raise explain_infeasible(self.tables)
             self._refine(solver)
@@ -189,17 +238,18 @@ class _FrontSearch:
         return True
 
     def _refine(self, solver: WeightedSolver) -> None:
-        """Solve along the line through the neighbours that may miss most, while that helps."""
+        """Solve along the edge of the hull that may miss most, while that helps."""
         tried: set[tuple[Point, Point]] = set()
         while True:
             points = nondominated(self.found)
-            gaps = corner_epsilons(points, self.lines)[1:-1]
-            pairs = list(zip(points[:-1], points[1:], strict=True))
-            todo = [
-                (gap, pair)
-                for gap, pair in zip(gaps, pairs, strict=True)
-                if gap > self.asked and pair not in tried
-            ]
+            gaps = corner_epsilons(points, self.lines)
+            hull = lower_hull(points)
+            todo = []
+            for pair in zip(hull[:-1], hull[1:], strict=True):
+                first, last = points.index(pair[0]), points.index(pair[1])
+                gap = max(gaps[first + 1 : last + 1])
+                if gap > self.asked and pair not in tried:
+                    todo.append((gap, pair))
             if not todo:
                 return
             _, (left, right) = max(todo)
