@@ -43,7 +43,9 @@ def front_report(
         f"Front of {front.problem}, rules {front.rules}: {len(front.points)} points, "
         f"{front.seconds:.1f} s" + ("" if front.complete else ", stopped early"),
         f"Of every schedule in the space some point is at most {front.epsilon:.3%} worse in "
-        "energy and in latency.",
+        "energy and in latency."
+        if front.points
+        else "No schedule was found.",
     ]
     if front.complete and front.epsilon > front.asked:
         lines.append(

@@ -14,6 +14,7 @@ from tests.solver.conftest import PROBLEM, TILES
 BROKEN = Path(__file__).parent.parent / "data" / "broken"
 HARDWARE = PROBLEM.partition("@")[2]
 SOLVE = ["solve", PROBLEM, "--tiles", TILES]
+PARETO = ["pareto", PROBLEM, "--tiles", TILES]
 EVALUATE = ["evaluate", PROBLEM]
 POLICY = [*EVALUATE, "--policy", "defines"]
 
@@ -53,6 +54,11 @@ REFUSED = [
     ([*SOLVE, "--max-depth", "0"], "expected a whole number of at least 1"),
     ([*SOLVE, "--tile", "3x2"], "unknown option '--tile'; did you mean '--tiles'?"),
     ([*SOLVE, "extra"], "unknown argument 'extra'"),
+    ([*PARETO, "--epsilon", "1"], "expected a number from 0 to below 1"),
+    ([*PARETO, "--max-latency", "-1"], "expected a number above 0"),
+    ([*PARETO, "--plot", "front.gif"], "expected a file name that ends in .svg"),
+    ([*PARETO, "--objective", "edp"], "unknown option '--objective'"),
+    ([*PARETO, "-o", "/nowhere/front.json"], "/nowhere/front.json: cannot be written"),
     (EVALUATE, "give --policy defines with --tile WxH, or --schedule"),
     ([*POLICY, "--tile", "0x2"], "expected WIDTHxHEIGHT of at least 1 each"),
     ([*POLICY, "--tile", "²x2"], "expected WIDTHxHEIGHT of at least 1 each"),
