@@ -125,8 +125,35 @@ def _search(sub: argparse.ArgumentParser, objective: bool = True) -> None:
 
 def _solve(sub: argparse.ArgumentParser) -> None:
     _search(sub)
+    sub.add_argument("--pin", type=Path, metavar="FILE.yaml", help="decisions that are fixed")
     sub.add_argument(
         "-o", "--output", type=Path, metavar="FILE.json", help="write the result there"
+    )
+
+
+def _explain(sub: argparse.ArgumentParser) -> None:
+    _search(sub)
+    add = sub.add_argument
+    add(
+        "--fuse",
+        action="append",
+        default=[],
+        type=_names,
+        metavar="A,B,..",
+        help="what if these layers shared a stack? May be given more than once",
+    )
+    add(
+        "--split",
+        action="append",
+        default=[],
+        metavar="LAYER",
+        help="what if a stack ended after this layer? May be given more than once",
+    )
+    add(
+        "--more-memory",
+        type=_positive,
+        metavar="PERCENT",
+        help="what if each shared memory on chip were larger, one at a time?",
     )
 
 
@@ -188,6 +215,7 @@ _OPTIONS = {
     "solve": _solve,
     "evaluate": _evaluate,
     "compare": _search,
+    "explain": _explain,
     "pareto": _pareto,
     "verify": _verify,
 }
@@ -234,6 +262,13 @@ def _seconds(text: str) -> float:
     if not (value > 0 and math.isfinite(value)):
         raise argparse.ArgumentTypeError(f"'{text}', expected a number of seconds above 0")
     return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if len(names) < 2 or not all(names):
+        raise argparse.ArgumentTypeError(f"'{text}', expected two layers or more: A,B")
+    return names
 
 
 def _positive(text: str) -> float:

@@ -26,6 +26,7 @@ from solver.objective import Objective
 from solver.write_file import check_writable, write_whole
 
 if TYPE_CHECKING:
+    from solver.pins import Pins
     from solver.result import Result
 
 DONE, STOPPED, INFEASIBLE = 0, 3, 4
@@ -93,7 +94,12 @@ def _solve(args: argparse.Namespace) -> int:
     from solver.schedule_file import write_result
 
     rules = RULE_SETS[args.rules]
-    result = _search(problem, args, rules)
+    pins = None
+    if args.pin is not None:
+        from solver.pins import read_pins
+
+        pins = read_pins(args.pin, problem)
+    result = _search(problem, args, rules, pins)
     with _interrupts_held():
         if args.output is not None:
             write_result(args.output, result)
@@ -114,7 +120,9 @@ def _solve(args: argparse.Namespace) -> int:
     return DONE if result.status is Status.OPTIMAL else STOPPED
 
 
-def _search(problem: Problem, args: argparse.Namespace, rules: RuleSet) -> Result:
+def _search(
+    problem: Problem, args: argparse.Namespace, rules: RuleSet, pins: Pins | None
+) -> Result:
     """Solve, with progress on standard error if that is a terminal."""
     from rich.console import Console
 
@@ -130,6 +138,7 @@ def _search(problem: Problem, args: argparse.Namespace, rules: RuleSet) -> Resul
             tiles=args.tiles,
             modes=args.modes,
             max_depth=args.max_depth,
+            pins=pins,
             time_limit_s=args.time_limit,
             workers=args.workers,
             seed=args.seed,
@@ -297,6 +306,34 @@ def _pareto(args: argparse.Namespace) -> int:
     return DONE if front.complete else STOPPED
 
 
+def _explain(args: argparse.Namespace) -> int:
+    problem = load_problem(args.problem)
+    from solver.explain import forced_cases, memory_cases
+    from solver.explain_report import explain_report
+    from solver.pins import Pins, layer_position
+    from solver.result import Status
+
+    fused = [
+        tuple(sorted({layer_position(problem, name, "--fuse") for name in group}))
+        for group in args.fuse
+    ]
+    split = [layer_position(problem, name, "--split") for name in args.split]
+    if not (fused or split or args.more_memory):
+        raise ProblemError("explain: give --fuse A,B, --split LAYER or --more-memory PERCENT")
+    rules = RULE_SETS[args.rules]
+
+    def best(changed: Problem, pins: Pins) -> Result:
+        return _search(changed, args, rules, pins)
+
+    answer = best(problem, Pins())
+    cases = forced_cases(problem, best, fused, split)
+    if args.more_memory:
+        cases += memory_cases(problem, best, args.more_memory)
+    _print(explain_report(answer, cases))
+    shown = [answer, *(case.result for case in cases if case.result is not None)]
+    return DONE if all(r.status is Status.OPTIMAL for r in shown) else STOPPED
+
+
 def _step(text: str) -> None:
     print(f"\r{text:<60}", end="", file=sys.stderr, flush=True)
 
@@ -324,6 +361,7 @@ COMMANDS: Commands = {
     "solve": ("the best schedule, with proof", _solve),
     "evaluate": ("cost a policy or a saved schedule", _evaluate),
     "compare": ("the optimum beside policies", _compare),
+    "explain": ("what a forced decision or a larger memory would change", _explain),
     "pareto": ("nondominated energy and latency, to a stated distance", _pareto),
     "verify": ("re-cost a saved result and check its certificate", _verify),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from cost.schedule import Schedule
 from solver.objective import Objective
@@ -42,7 +43,10 @@ class WeightedBound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """The space that an answer is optimal in, as printed with it."""
+    """The space that an answer is optimal in, as printed with it.
+
+    `pins`: what was fixed by hand, as in a pin file (`solver.pins`).
+    """
 
     tiles: str
     modes: tuple[str, ...]
@@ -50,6 +54,7 @@ class Space:
     stack_ranges: int
     options: int
     notes: tuple[str, ...]
+    pins: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

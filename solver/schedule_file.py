@@ -64,6 +64,7 @@ def result_to_dict(result: Result) -> dict[str, Any]:
             "stack_ranges": result.space.stack_ranges,
             "options": result.space.options,
             "notes": list(result.space.notes),
+            "pins": result.space.pins,
         },
         "stacks": None if result.schedule is None else schedule_to_list(result.schedule),
         "certificate": [

@@ -20,6 +20,7 @@ from solver.infeasible import explain_infeasible
 from solver.limits import SearchLimits, StoppedError
 from solver.model import OptionPlan
 from solver.objective import Objective
+from solver.pins import Pins, pinned_ranges, pins_note, pins_to_dict
 from solver.prepare import cost_tables, search_limits, stated_space
 from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
@@ -44,6 +45,7 @@ def solve(
     tiles: TileSpace = EFFICIENT,
     modes: tuple[OverlapMode, ...] = tuple(OverlapMode),
     max_depth: int | None = None,
+    pins: Pins | None = None,
     time_limit_s: float | None = None,
     workers: int | None = None,
     seed: int = 0,
@@ -52,19 +54,25 @@ def solve(
     """Find the schedule of least objective in the stated space, with proof.
 
     Parameters follow design and command line: `tiles` names the tile sizes, `modes` the
-    overlap modes, `max_depth` caps the layers of a stack. A time limit gives the best
-    schedule found and a valid bound. Raises InfeasibleError if the space holds no
-    schedule, ProblemError for what the rules do not know (branches, padding).
+    overlap modes, `max_depth` caps the layers of a stack, `pins` fixes decisions. A time
+    limit gives the best schedule found and a valid bound. Raises InfeasibleError if the
+    space holds no schedule, ProblemError for what the rules do not know (branches, padding).
     """
     tables = cost_tables(problem, rules)
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
+    if pins is not None:
+        ranges = pinned_ranges(problem, ranges, pins)
+    space = stated_space(ranges, tiles, modes, max_depth, rules)
+    if pins is not None and pins != Pins():
+        notes = (pins_note(problem, pins), *space.notes)
+        space = replace(space, notes=notes, pins=pins_to_dict(problem, pins))
     search = _Search(
         tables,
         ranges,
         objective,
         search_limits(time_limit_s, workers, seed),
         progress,
-        stated_space(ranges, tiles, modes, max_depth, rules),
+        space,
     )
     return search.run()
 

@@ -22,6 +22,7 @@ from problems.workload import Operand
 from solver.certificate import RELATIVE_TOLERANCE, AnswerStack, Frame, certificate_faults
 from solver.cuts import cuts
 from solver.objective import Objective
+from solver.pins import Pins, pinned_ranges, pins_from_dict
 from solver.result import Status
 from solver.schedule_file import (
     TOP_KEYS,
@@ -39,7 +40,7 @@ from solver.space import Node, StackRange, node_text, parse_tiles, stack_ranges
 
 OPTIMAL_GAP = 1e-6
 """Largest gap that may be called optimal, whatever tolerance a document states."""
-SPACE_KEYS = ("tiles", "modes", "max_depth", "stack_ranges", "options", "notes")
+SPACE_KEYS = ("tiles", "modes", "max_depth", "stack_ranges", "options", "notes", "pins")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +205,13 @@ def _stated_space(
     depth = None
     if space.get("max_depth", 0) is not None:
         depth = whole_of(space, "max_depth", "space")
-    return stack_ranges(problem, rules, tiles, tuple(modes), depth)
+    ranges = stack_ranges(problem, rules, tiles, tuple(modes), depth)
+    if space.get("pins") is None:
+        return ranges
+    pins = pins_from_dict(problem, object_of(space, "pins", "space"), prefix="space.pins.")
+    if pins == Pins():
+        raise ProblemError("fixes nothing: null is how that is written", key="space.pins")
+    return pinned_ranges(problem, ranges, pins)
 
 
 def _count_faults(document: Mapping[str, Any], ranges: tuple[StackRange, ...]) -> Iterator[str]:
