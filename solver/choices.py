@@ -109,7 +109,8 @@ class ChoiceBuilder:
 
     `patience`: nodes of search after which a placement of a layer-tile makes do with some
     mapping in place of the best. Only who proves nothing may have less than infinite
-    patience. Builders may share what `mappings` remembers.
+    patience. Builders may share what `mappings` remembers. With `in_place` layers work on
+    DRAM alone: a placement that always fits, and never more than a beginning.
     """
 
     def __init__(
@@ -118,10 +119,13 @@ class ChoiceBuilder:
         pause: Callable[[], object] | None = None,
         patience: float = np.inf,
         mappings: MappingStore | None = None,
+        *,
+        in_place: bool = False,
     ) -> None:
         self.tables = tables
         self.pause = pause
         self.patience = patience
+        self.in_place = in_place
         self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
         self.mappings = mappings or MappingStore(tables, pause)
         self._fresh: set[MappedTile] = set()
@@ -168,7 +172,19 @@ class ChoiceBuilder:
             if k == main:
                 cost_f += weigh_table(self.tables.with_arrival(option, kind), *weights)
                 cost_f -= np.where(np.isinf(cost_f), 0.0, weigh_table(kind.f, *weights))
+            if self.in_place:
+                cost_f = self._only_in_place(cost_f, kind)
             out.append((cost_f, weigh_table(kind.g, *weights)))
+        return out
+
+    def _only_in_place(self, cost_f: np.ndarray, kind: KindTables) -> np.ndarray:
+        """Costs [layer, W, I, O] that are infinite for tensors that do not rest in DRAM."""
+        dram = self.tables.domains.dram
+        out = np.full_like(cost_f, np.inf)
+        i, o = kind.inputs.index(dram), kind.outputs.index(dram)
+        for e, memories in enumerate(kind.weights):
+            w = memories.index(dram) if dram in memories else 0
+            out[e, w, i, o] = cost_f[e, w, i, o]
         return out
 
     def _makes_do(self, tile: MappedTile) -> bool:

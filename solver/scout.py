@@ -120,11 +120,17 @@ class Scout:
         """Hand on some schedule, as soon as can be."""
         energy, latency = floor_of(self.pool)
         if np.isfinite(energy):
-            self._dive(self._hasty(-1), tangent(self.objective, energy, latency))
+            self._dive(self._hasty(-1, in_place=True), tangent(self.objective, energy, latency))
 
-    def _hasty(self, patience: float) -> WeightedSolver:
+    def _hasty(self, patience: float, *, in_place: bool = False) -> WeightedSolver:
         """A solver for dives, of its own: what it takes for bounds is none."""
-        builder = ChoiceBuilder(self.pool.tables, self.limits.left, patience, self.builder.mappings)
+        builder = ChoiceBuilder(
+            self.pool.tables,
+            self.limits.left,
+            patience,
+            self.builder.mappings,
+            in_place=in_place,
+        )
         return WeightedSolver(self.pool, builder, self.limits, self.found, hasty=True)
 
     def _dive(
