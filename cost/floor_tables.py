@@ -50,12 +50,14 @@ def _passes_whole(a, o, taps):
 
 @njit(cache=True)
 def _passage(a, o, bits, rest, instances, load):
-    """Add operand o's passage from level 0 to level `rest` to the port loads; returns pJ.
+    """Add operand o's passage from level 0 to level `rest` to the port loads.
 
-    The first block is no load: it is at most what the lower level holds. Energy counts
-    below the highest level only; the way to and from DRAM is charged apart.
+    The first block is no load: it is at most what the lower level holds. Returns the pJ below
+    the highest level (the way to and from DRAM is charged apart), the port of the topmost
+    link, and the cycles of its first block.
     """
     energy = 0.0
+    port, first = 0, 0.0
     for m in range(rest):
         high = a.memory[a.mem_index[o, m + 1]]
         low = a.memory[a.mem_index[o, m]]
@@ -66,10 +68,11 @@ def _passage(a, o, bits, rest, instances, load):
         else:
             port, width = a.ports[o, m + 1, RL], high[READ_BW]
             link_pj = high[READ_PJ] / high[READ_BW] + low[WRITE_PJ] / low[WRITE_BW]
-        load[port] += max(0.0, np.ceil(bits / width) - np.ceil(block / width))
+        first = min(np.ceil(bits / width), np.ceil(block / width))
+        load[port] += np.ceil(bits / width) - first
         if m + 1 < a.n_levels[o] - 1:
             energy += bits * link_pj
-    return energy
+    return energy, port, first
 
 
 @njit(cache=True)
@@ -106,8 +109,10 @@ def _single_waits(a, q, energy_factor, factor, sizes, waits):
     ones = np.ones(N_DIMS, dtype=np.int64)
     inner = np.ones(N_DIMS, dtype=np.int64)
     for o in range(3):
-        if not a.explicit or a.n_levels[o] < 2 or a.precision[o, 0] == 0:
+        if a.n_levels[o] < 2 or a.precision[o, 0] == 0:
             continue
+        if o == OUT and not a.explicit:
+            continue  # the reference looks at what leaves, not at the sums while they grow
         sums_wait = False
         for d in range(N_DIMS):
             inner[d] = q[d] if a.rel[o, d] == 0 else 1
@@ -131,6 +136,8 @@ def _floor(a, sizes, widths, heights, usable, instances):
     out = np.zeros((4, widths.shape[0], heights.shape[0], 2))
     tile = sizes.copy()
     rest = np.zeros(3, dtype=np.int64)
+    top = np.zeros(3, dtype=np.int64)
+    first = np.zeros(3)
     for i in range(widths.shape[0]):
         for j in range(heights.shape[0]):
             tile[OX] = widths[i]
@@ -169,13 +176,29 @@ def _floor(a, sizes, widths, heights, usable, instances):
                         linked = True
                     if rest[o] > 0:
                         wait += waits[o]
+                    top[o] = -1
                     if _passes_whole(a, o, taps):
-                        passage_pj += _passage(a, o, bits[o], rest[o], instances, load)
+                        pj, port, block = _passage(a, o, bits[o], rest[o], instances, load)
+                        passage_pj += pj
+                        if rest[o] > 0:
+                            top[o], first[o] = port, block
                 latency = total + max(0.0, load.max() - total, wait.max())
                 # Any input that comes down a link takes a cycle to load first, and the
                 # last outputs take one for each link on their way out.
                 latency += 1.0 if linked else 0.0
                 latency += float(rest[OUT]) if a.drain else 0.0
+                # A first block that is no load delays the start, and the last one the end.
+                for port in top:
+                    if port < 0:
+                        continue
+                    start = 1.0 if linked else 0.0
+                    for o in range(2):
+                        if top[o] == port and a.add_half:
+                            start = max(start, first[o])
+                    end = float(rest[OUT]) if a.drain else 0.0
+                    if top[OUT] == port and a.drain:
+                        end += first[OUT] - 1.0
+                    latency = max(latency, load[port] + start + end)
                 out[variant, i, j, 0] = energy + passage_pj
                 out[variant, i, j, 1] = latency
     return out

@@ -28,6 +28,23 @@ def _least_drain(a, t, c):
 
 
 @njit(cache=True)
+def _bound_each_placement(a, t, possible, out):
+    """Raise the latencies `out` [w, i, o, 2] where first blocks depend on the placement."""
+    levels = np.ones(3, dtype=np.int64)
+    last = t.products.shape[0] - 1
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                if np.isinf(out[i, j, k, 1]):
+                    continue
+                levels[0], levels[1], levels[2] = i + 1, j + 1, k + 1
+                costs, constants = latency_views(a, t, levels, True, False)
+                for v in range(constants.shape[0]):
+                    table = completion_table(costs[v], possible, levels - 1, t.axes, t.strides)
+                    out[i, j, k, 1] = max(out[i, j, k, 1], constants[v] + table[i, j, k, last])
+
+
+@njit(cache=True)
 def _placement_bounds(a, sizes):
     levels = a.n_levels
     t = mapping_tables(a, sizes, levels)
@@ -47,7 +64,10 @@ def _placement_bounds(a, sizes):
                     out[i, j, k, 0] = t.fixed_pj + energy[i, j, k, last]
                     linked = (i > 0 and a.precision[0, 0] > 0) or (j > 0 and a.precision[1, 0] > 0)
                     out[i, j, k, 1] = t.cycles + (1.0 if linked else 0.0) + _least_drain(a, t, k)
-    costs, constants = latency_views(a, t, levels, False)
+    if not a.add_half:
+        _bound_each_placement(a, t, possible, out)
+        return out
+    costs, constants = latency_views(a, t, levels, False, True)
     bounds = levels - 1
     for k in range(levels[2]):
         bounds[2] = k
@@ -118,7 +138,7 @@ def _least_bounds(a, sizes, widths, heights, usable, from_top, to_top):
         energy = completion_table(t.pj, possible, levels - 1, t.axes, t.strides)
         out[n, 0] = t.fixed_pj + energy[i, j, k, last]
         # With the outputs in the highest level it is known where they leave.
-        costs, constants = latency_views(a, t, levels, to_top)
+        costs, constants = latency_views(a, t, levels, to_top, True)
         latency = 0.0
         for v in range(constants.shape[0]):
             table = completion_table(costs[v], possible, levels - 1, t.axes, t.strides)

@@ -114,7 +114,7 @@ def _prepare(
     room = joint_room(model, tables, levels, budget, shared_out=shared_out)
     t = room.tables
     possible = t.pj < np.inf
-    costs, constants = latency_views(arrays, t, levels, True)
+    costs, constants = latency_views(arrays, t, levels, True, False)
     # Without weights the mix that bounds the latency alone is as good as any.
     energy_weight, latency_weight = weights if weights[1] > 0 else (0.0, 1.0)
     base = energy_weight * np.where(possible, t.pj, 0.0)

@@ -134,11 +134,12 @@ def mapping_tables(a, sizes, levels):
 
 
 @njit(cache=True)
-def latency_views(a, t, levels, drains):
+def latency_views(a, t, levels, drains, beyond):
     """What every boundary adds to the latency, per view and input that loads last.
 
     Returns (costs [v, o, m, i], constants [v]): for every v, the constant plus the costs of
-    all boundaries is at most the latency of a mapping over `levels`. With `drains` the
+    all boundaries is at most the latency of a mapping over `levels`, and with `beyond` of
+    any that uses more of them, too. With `drains` the
     topmost boundary of O includes the way out of the last outputs.
     """
     n_views = t.views.shape[0]
@@ -151,7 +152,7 @@ def latency_views(a, t, levels, drains):
     for o in range(2):
         counted = False
         for m in range(levels[o] - 1):
-            if first_block_counts(a, o, m):
+            if first_block_counts(a, o, m, levels, beyond):
                 counted = True
         for s in range(n_views):
             v = 2 * s + o
@@ -159,7 +160,7 @@ def latency_views(a, t, levels, drains):
             constants[v] = t.cycles + t.constants[s] + (0.0 if counted else linked)
             costs[v] = t.views[s]
             for m in range(levels[o] - 1):
-                if first_block_counts(a, o, m):
+                if first_block_counts(a, o, m, levels, beyond):
                     costs[v, o, m] += t.first[o, m]
             if drains and a.drain and levels[OUT] > 1:
                 costs[v, OUT, levels[OUT] - 2] += t.first[OUT, levels[OUT] - 2]

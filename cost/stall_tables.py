@@ -43,11 +43,12 @@ def mac_port_stalls(a, q, factor, sizes):
 
 
 @njit(cache=True)
-def _widest_window(a, o, m, product, held_bits):
+def _widest_window(a, o, m, product, block_bits):
     """Cycles of the widest refill window that boundary (o, m) can have at `product`.
 
-    A level too small for two copies of `held_bits` refills only in the run on its top; one
-    that sees nothing but irrelevant loops has all of them in that run.
+    A level too small for two copies of `block_bits` refills only in the run on its top; one
+    that sees nothing but irrelevant loops has all of them in that run. The reference's
+    greedy choice never doubles such a level either: its share is above one half.
     """
     window = 1
     alike = m == 0
@@ -55,9 +56,9 @@ def _widest_window(a, o, m, product, held_bits):
         window *= product[d]
         if product[d] > 1 and a.rel[o, d] != 0:
             alike = False
-    if not a.explicit or not alike:
+    if not alike:
         return window
-    return window if 2 * held_bits <= a.memory[a.mem_index[o, m], SIZE] else 1
+    return window if 2 * block_bits <= a.memory[a.mem_index[o, m], SIZE] else 1
 
 
 @njit(cache=True)
@@ -81,22 +82,28 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
     total = 1
     for d in range(N_DIMS):
         total *= q[d]
-    least_load, least_wait = mac_port_stalls(a, q, factor, sizes)
-    fixed_load = least_load - total
-    fixed_wait = least_wait.copy()
+    fixed_load, fixed_wait = mac_port_stalls(a, q, factor, sizes)
+    fixed_load -= total
+    least_load = fixed_load.copy()
+    least_wait = fixed_wait.copy()
     any_wait = np.zeros(a.n_ports, dtype=np.bool_)
-    least_load -= total
+    users = np.zeros(a.n_ports, dtype=np.int64)
     for o in range(3):
         for m in range(levels[o] - 1):
             low_load = np.full(a.n_ports, np.inf)
             low_wait = np.full(a.n_ports, np.inf)
+            used = np.zeros(a.n_ports, dtype=np.bool_)
             for i in range(n_points):
                 if not possible[o, m, i]:
                     continue
                 held_bits, held, moved = amounts[o, m, i]
-                window = _widest_window(a, o, m, products[i], held_bits)
                 periods, distinct = visits(products[i], q, a.rel[o])
                 partial = o == OUT and sums_cross(a, m, periods, distinct, factor)
+                block_bits = held_bits
+                if o == OUT and not a.explicit and not partial:
+                    # The reference looks at what leaves, not at the sums while they grow.
+                    block_bits *= a.precision[OUT, 1] / a.precision[OUT, 0]
+                window = _widest_window(a, o, m, products[i], block_bits)
                 n, cycles = link_transfers(
                     a, o, m, held, moved, periods, distinct, partial, window, ports, busy, free, 0
                 )
@@ -105,13 +112,16 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
                     first[o, m, i] = drain_cycles(a, m, held, moved)
                 for k in range(n):
                     load[ports[k], o, m, i] += busy[k]
+                    used[ports[k]] = True
                     late = max(0.0, busy[k] - free[k])
                     wait[ports[k], o, m, i] += late
                     if late > 0:
                         any_wait[ports[k]] = True
                 for p in range(a.n_ports):
-                    low_load[p] = min(low_load[p], load[p, o, m, i])
+                    # What does not wait for the port comes first: both count for the latency.
+                    low_load[p] = min(low_load[p], load[p, o, m, i] + first[o, m, i] * used[p])
                     low_wait[p] = min(low_wait[p], wait[p, o, m, i])
+            users += used
             for p in range(a.n_ports):
                 if low_load[p] < np.inf:
                     least_load[p] += low_load[p]
@@ -133,18 +143,38 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
             constants[n] = fixed_wait[p]
             n += 1
     for p in by_load:
-        if most_load[p] > 0:
-            views[n] = load[p]
-            constants[n] = fixed_load[p]
-            n += 1
+        if most_load[p] <= 0:
+            continue
+        views[n] = load[p]
+        constants[n] = fixed_load[p]
+        if users[p] == 1:
+            # Alone on its port, a boundary cannot make up for others: no load is below zero.
+            least = max(0.0, fixed_load[p])
+            constants[n] = least
+            for o in range(3):
+                for m in range(levels[o] - 1):
+                    if load[p, o, m].max() > 0:
+                        views[n, o, m] = np.maximum(least, load[p, o, m] + fixed_load[p]) - least
+        n += 1
     return views[:n], constants[:n], first
 
 
 @njit(cache=True)
-def first_block_counts(a, o, m):
+def first_block_counts(a, o, m, levels, beyond):
     """Whether the first block of input o over link m lengthens the loading for certain.
 
-    Under the reference's rules a link that shares one end with the other input may be
-    overwritten (Q15).
+    `levels` [o] are those kept; with `beyond` more may be. Under the reference's rules links
+    that share one end with the other input overwrite each other (Q15): only the topmost counts.
     """
-    return a.precision[o, 0] > 0 and (a.add_half or shared_ends(a, o, m, a.n_levels) == 0)
+    if a.precision[o, 0] == 0:
+        return False
+    if a.add_half:
+        return True
+    if beyond:
+        return shared_ends(a, o, m, a.n_levels) == 0
+    if shared_ends(a, o, m, levels) != 1:
+        return True
+    for above in range(m + 1, levels[o] - 1):
+        if shared_ends(a, o, above, levels) == 1:
+            return False
+    return True

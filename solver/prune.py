@@ -22,6 +22,8 @@ Ways = dict[Node, float]
 """Cheapest cost to or from each node."""
 SAFETY = 1e-9
 """Relative margin of pruning by floats: an option within it of the incumbent stays."""
+SECONDS_AN_OPTION, LEAST_SECONDS = 5e-3, 0.1
+"""About what looking at one option takes, and passing over the pool; only speed depends on them."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -213,19 +215,30 @@ def refine_by_layer(
     pool: Pool,
     objective: Objective,
     incumbent: float,
-    weights: tuple[float, float] | None = None,
+    weights: tuple[float, float],
     *,
     pause: Callable[[], object],
 ) -> None:
     """Stage 2: bound the layer-tiles of alive options by their best lone mappings.
 
-    Layer by layer, those with the most MACs first, dropping in between what cannot beat
-    `incumbent` any more (see `Pool.prune`). `pause` is called often, and may raise.
+    By layer and rest places, those first that promise most for the time they take, dropping
+    in between what cannot beat `incumbent` any more (see `Pool.prune`). What takes longer than
+    looking at the options left one by one stays as it is. `pause` is called often, and may
+    raise.
     """
-    layers = pool.tables.problem.workload.layers
-    order = sorted(range(len(layers)), key=lambda i: -int(np.prod([n for _, n in layers[i].loops])))
-    for layer in order:
-        pool.screen.sharpen(layer, [(r.screened.range, r.alive) for r in pool.ranges], pause)
+    start = pool.alive()
+    alive = [(r.screened.range, r.alive) for r in pool.ranges]
+    rises = {}
+    for layer in range(len(pool.tables.problem.workload.layers)):
+        promises = pool.screen.promises(layer, alive, weights, pause)
+        for variant, (rise, seconds) in promises.items():
+            if rise > 0:
+                rises[layer, variant] = (rise / (seconds + LEAST_SECONDS), seconds)
+    for (layer, variant), (_, seconds) in sorted(rises.items(), key=lambda at: -at[1][0]):
+        # Sizes of tiles go with the options that they occur in.
+        if seconds > SECONDS_AN_OPTION * start:
+            continue
+        pool.screen.sharpen(layer, variant, alive, pause)
         pool.refresh()
         pool.prune(objective, incumbent, weights)
 

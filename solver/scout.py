@@ -153,7 +153,8 @@ class Scout:
         """
         # Whatever the objective: the product ranks best while bounds are rough.
         focus = self.pool.focus(self.pool.most_promising(Objective.EDP, PROMISING))
-        refine_by_layer(focus, self.objective, np.inf, pause=self.limits.left)
+        weights = tangent(self.objective, *floor_of(self.pool))
+        refine_by_layer(focus, self.objective, np.inf, weights, pause=self.limits.left)
         focus = focus.focus(focus.most_promising(Objective.EDP, PROMISING // 8))
         refine_by_option(focus)
         energy, latency = floor_of(focus)

@@ -168,17 +168,43 @@ class Screen:
             bits += elements * made.precision.output_bits
         return bits <= self.tables.domains.sizes_bits[source]
 
-    def sharpen(
+    def promises(
         self,
         layer: int,
         alive: list[tuple[StackRange, np.ndarray]],
+        weights: tuple[float, float],
+        pause: Callable[[], object],
+    ) -> dict[int, tuple[float, float]]:
+        """What `sharpen` would bring and take by variant: (weighted rise per map, seconds)."""
+        sums = self.layers[layer]
+        return {
+            variant: sums.promise(variant, need, weights, pause)
+            for variant, need in self._wanted(layer, alive).items()
+        }
+
+    def sharpen(
+        self,
+        layer: int,
+        variant: int,
+        alive: list[tuple[StackRange, np.ndarray]],
         pause: Callable[[], object],
     ) -> None:
-        """Put least bounds of mappings in place of one layer's floors.
+        """Put least bounds of mappings in place of the floors of one variant of one layer.
 
         `alive`: ranges with masks of the options that matter, [mode, width, height, source,
         target]; sizes that occur in none of them keep their floors. `pause` may raise.
         """
+        need = self._wanted(layer, alive).get(variant)
+        try:
+            if need is not None:
+                self.layers[layer].sharpen(variant, need, pause)
+        finally:
+            self._known = {key: sums for key, sums in self._known.items() if key[1] != layer}
+
+    def _wanted(
+        self, layer: int, alive: list[tuple[StackRange, np.ndarray]]
+    ) -> dict[int, np.ndarray]:
+        """Sizes [w, h] of a layer's tiles that occur in options that matter, by variant."""
         cases: dict[tuple[_Grid, bool, bool], np.ndarray] = {}
         for r, mask in alive:
             if layer not in r.layers:
@@ -192,17 +218,6 @@ class Screen:
                         ends = (fetched, layer == r.last and target == r.dram)
                         seen = cases.get((grid, *ends))
                         cases[(grid, *ends)] = here if seen is None else seen | here
-        try:
-            self._sharpen_sizes(layer, cases, pause)
-        finally:
-            self._known = {key: sums for key, sums in self._known.items() if key[1] != layer}
-
-    def _sharpen_sizes(
-        self,
-        layer: int,
-        cases: dict[tuple[_Grid, bool, bool], np.ndarray],
-        pause: Callable[[], object],
-    ) -> None:
         sums = self.layers[layer]
         wanted: dict[int, np.ndarray] = {}
         for (grid, from_dram, to_dram), mask in cases.items():
@@ -213,5 +228,4 @@ class Screen:
                 need = sums.needed(*self._axes(grid, mode, layer), mask[m].astype(np.float64))
                 for variant in variants:
                     wanted[variant] = need | wanted.get(variant, np.zeros_like(need))
-        for variant, need in wanted.items():
-            sums.sharpen(variant, need, pause)
+        return wanted

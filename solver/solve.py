@@ -192,15 +192,13 @@ class _Search:
         self._phase("opening")
 
     def _prune(self, pool: Pool) -> None:
-        weights = None if self.point is None else tangent(self.objective, *self.point)
+        weights = tangent(self.objective, *(self.point or floor_of(pool)))
         self.counts["after floors"] = pool.prune(self.objective, self.incumbent, weights)
         self._raise_bound(pool.lower_bound(self.objective))
+        refine_by_layer(pool, self.objective, self.incumbent, weights, pause=self.limits.left)
+        self.counts["after layer bounds"] = pool.alive()
+        self._raise_bound(pool.lower_bound(self.objective))
         self._phase("bound layers")
-        if self.objective is not Objective.LATENCY:
-            # Energies differ enough between layer-tiles for this to pay; cycles hardly do.
-            refine_by_layer(pool, self.objective, self.incumbent, weights, pause=self.limits.left)
-            self.counts["after layer bounds"] = pool.alive()
-            self._raise_bound(pool.lower_bound(self.objective))
         if self.objective is not Objective.EDP or pool.alive() > MANY:
             # One weight pair: the lazy search bounds options only where it must.
             return
