@@ -65,10 +65,12 @@ def _sorted(workload: Workload) -> Workload:
 
 def _layer(entry: LayerEntry, defaults: PrecisionEntry) -> Layer:
     pad = entry.padding
+    takes_map = entry.kind is LayerKind.MATMUL and len(entry.sources) == 2
     return Layer(
         name=entry.name,
         kind=entry.kind,
-        sources=entry.sources,
+        sources=entry.sources[:1] if takes_map else entry.sources,
+        weight_source=entry.sources[1] if takes_map else None,
         loops=tuple(entry.loops.items()),
         stride_x=entry.stride.x,
         stride_y=entry.stride.y,
@@ -87,12 +89,16 @@ def _precision(entry: LayerEntry, defaults: PrecisionEntry) -> Precision:
 
     own, base = entry.precision, DEFAULT_PRECISION
     no_weights = entry.kind.is_pool or entry.kind is LayerKind.ADD
+    input_bits = pick(own.input_bits, defaults.input_bits, base.input_bits)
     weight_bits = pick(own.weight_bits, defaults.weight_bits, base.weight_bits)
+    if entry.kind is LayerKind.MATMUL and len(entry.sources) == 2:
+        # Both operands are activations: what the workload says of weights is not for them.
+        weight_bits = input_bits if own.weight_bits is None else own.weight_bits
     return Precision(
         partial_bits=pick(own.partial_bits, defaults.partial_bits, base.partial_bits),
         output_bits=pick(own.output_bits, defaults.output_bits, base.output_bits),
         weight_bits=0 if no_weights else weight_bits,
-        input_bits=pick(own.input_bits, defaults.input_bits, base.input_bits),
+        input_bits=input_bits,
     )
 
 

@@ -37,8 +37,11 @@ OPTIONAL_DIMS = {
     LayerKind.GLOBAL_POOL: ("B", "OY", "OX"),
     LayerKind.ADD: ("B",),
     LayerKind.FULLY_CONNECTED: ("B", "OY", "OX", "FY", "FX"),
-    LayerKind.MATMUL: ("B", "OY"),
+    LayerKind.MATMUL: ("B", "G", "OY"),
 }
+
+NUMBER_OF_SOURCES = {LayerKind.ADD: (2,), LayerKind.MATMUL: (1, 2)}
+"""Kinds that may read more than one map, and how many."""
 
 
 def layer_key(index: int, name: str) -> str:
@@ -88,21 +91,29 @@ def check_shape(layer: LayerEntry, file: str, key: str) -> None:
     if math.prod(layer.loops.values()) > MAX_MACS:
         message = f"the loop sizes multiply to more than {MAX_MACS:,} operations"
         raise ProblemError(message, file=file, key=f"{key}.loops")
-    wanted = 2 if layer.kind is LayerKind.ADD else 1
-    if len(layer.sources) != wanted:
-        plural = "s" if wanted > 1 else ""
-        message = f"{_a(layer.kind)} layer reads {wanted} source{plural}"
-        message += f", {len(layer.sources)} given"
-        raise ProblemError(message, file=file, key=f"{key}.from")
-    if len(set(layer.sources)) < wanted:
-        message = f"reads '{layer.sources[0]}' twice; both operands would be one tensor"
-        raise ProblemError(message, file=file, key=f"{key}.from")
+    _check_sources(layer, file, key)
     _check_window(layer, file, key)
     if layer.kind is LayerKind.GLOBAL_POOL:
         _check_global(layer, file, key)
     if (layer.kind.is_pool or layer.kind is LayerKind.ADD) and layer.precision.weight_bits:
         message = f"{_a(layer.kind)} layer has no weights: leave out weight_bits"
         raise ProblemError(message, file=file, key=f"{key}.precision.weight_bits")
+
+
+def _check_sources(layer: LayerEntry, file: str, key: str) -> None:
+    """Check how many maps the layer reads; a matmul's second one takes the weights' place."""
+    given, wanted = len(layer.sources), NUMBER_OF_SOURCES.get(layer.kind, (1,))
+    if given not in wanted:
+        numbers = " or ".join(str(number) for number in wanted)
+        plural = "s" if wanted[-1] > 1 else ""
+        message = f"{_a(layer.kind)} layer reads {numbers} source{plural}, {given} given"
+        raise ProblemError(message, file=file, key=f"{key}.from")
+    if len(set(layer.sources)) < given:
+        message = f"reads '{layer.sources[0]}' twice; both operands would be one tensor"
+        raise ProblemError(message, file=file, key=f"{key}.from")
+    if layer.kind is LayerKind.MATMUL and given == 2 and layer.loops.get("B", 1) > 1:
+        message = "a matmul of two maps has no batch: count what has a matrix of its own as G"
+        raise ProblemError(message, file=file, key=f"{key}.loops.B")
 
 
 def _a(kind: LayerKind) -> str:
@@ -159,6 +170,8 @@ def check_edges(workload: Workload, unmatched: set[str], file: str, prefix: str)
                 _check_channels(workload, layer, source, file, key)
                 _check_extent(workload, layer, source, file, key)
             _check_element(workload, layer, source, file, key)
+        if layer.weight_source is not None:
+            _check_matrix(workload, layer, layer.weight_source, layer.name in unmatched, file, key)
 
 
 def _produced(workload: Workload, source: str) -> tuple[int, int, int, int | None, int]:
@@ -207,3 +220,23 @@ def _check_element(workload: Workload, layer: Layer, source: str, file: str, key
         message = f"reads elements of {layer.precision.input_bits} bits but '{source}' "
         message += f"has elements of {bits} bits"
         raise ProblemError(message, file=file, key=f"{key}.precision.input_bits")
+
+
+def _check_matrix(
+    workload: Workload, layer: Layer, source: str, unmatched: bool, file: str, key: str
+) -> None:
+    """Check the map that a matmul takes as its matrix: either dim may lie along the pixels."""
+    channels, width, height, _, bits = _produced(workload, source)
+    rows, columns, groups = (layer.sizes[dim] for dim in "CKG")
+    pixels = width * height
+    fits = (channels, pixels) in ((groups * rows, columns), (groups * columns, rows))
+    if not fits and not unmatched:
+        many = f"{groups} matrices" if groups > 1 else "a matrix"
+        message = f"needs {many} of C x K = {rows} x {columns}: {groups * rows} channels of "
+        message += f"{columns} pixels or {groups * columns} channels of {rows}"
+        message += f", but '{source}' has {channels} channels of {pixels}"
+        raise ProblemError(message, file=file, key=f"{key}.loops.K")
+    if layer.precision.weight_bits != bits:
+        message = f"reads elements of {layer.precision.weight_bits} bits but '{source}' "
+        message += f"has elements of {bits} bits"
+        raise ProblemError(message, file=file, key=f"{key}.precision.weight_bits")

@@ -30,7 +30,7 @@ class LayerKind(StrEnum):
     ADD = "add"
     FULLY_CONNECTED = "fully_connected"
     MATMUL = "matmul"
-    """Rows (pixels) of C activations times a constant matrix of C x K weights."""
+    """Rows (pixels) of C activations times a matrix of C x K: weights, or a second map."""
 
     @property
     def is_pool(self) -> bool:
@@ -90,7 +90,8 @@ class Layer:
 
     `loops` lists the loop dims that the layer uses, in declaration order; sizes are
     those of the whole feature map. `sources` names the producers of its activation
-    operands, in operand order (an add has two).
+    operands I, in operand order (an add has two); `weight_source` that of the map which a
+    matmul of two activations reads as its operand W, None where W is constant or missing.
     """
 
     name: str
@@ -103,6 +104,12 @@ class Layer:
     dilation_y: int = 1
     padding: Padding = field(default_factory=Padding)
     precision: Precision
+    weight_source: str | None = None
+
+    @property
+    def all_sources(self) -> tuple[str, ...]:
+        """Producers of all operands, that of W last."""
+        return self.sources if self.weight_source is None else (*self.sources, self.weight_source)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -131,7 +138,7 @@ class Layer:
 
     @property
     def has_weights(self) -> bool:
-        """Whether the layer reads constants from memory (pooling and add do not)."""
+        """Whether the layer reads an operand W from memory (pooling and add do not)."""
         return self.precision.weight_bits > 0 and self.kind is not LayerKind.ADD
 
     @property
@@ -198,7 +205,7 @@ class Workload:
         graph.add_node(self.input_name)
         for layer in self.layers:
             graph.add_node(layer.name)
-            for source in layer.sources:
+            for source in layer.all_sources:
                 graph.add_edge(source, layer.name)
         return graph
 
@@ -207,7 +214,7 @@ class Workload:
         """Whether every layer reads the one before it and nothing else."""
         previous = self.input_name
         for layer in self.layers:
-            if layer.sources != (previous,):
+            if layer.all_sources != (previous,):
                 return False
             previous = layer.name
         return True

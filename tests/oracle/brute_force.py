@@ -93,6 +93,8 @@ class BruteForce:
                     if last in done:
                         continue
                     stack = (needs[last] | {last}) - done
+                    if any(workload.by_name[name].weight_source in stack for name in stack):
+                        continue
                     if carried is not None and not self._readers(carried) <= stack:
                         continue
                     run = tuple(name for name in names if name in stack)
@@ -153,7 +155,10 @@ class BruteForce:
         return self._stacks[key]
 
     def _boundaries(self, last: str) -> list[str]:
-        if not self._readers(last) or not self.rules.joint_capacity:
+        readers = [self.problem.workload.by_name[name] for name in self._readers(last)]
+        if not readers or not self.rules.joint_capacity:
+            return [self.dram]
+        if any(reader.weight_source == last for reader in readers):
             return [self.dram]
         bits = map_bits(self.problem.workload, last)
         return [name for name in self.shared if self.size[name] >= bits]

@@ -247,6 +247,71 @@ def random_graph(rng: Random, *, levels: int = 3, size: int = 3, tight: float = 
     return Problem(name="random", workload=workload, hardware=hardware, source="random")
 
 
+def random_matmul(rng: Random, *, levels: int = 3, size: int = 2, tight: float = 1.0) -> Problem:
+    """Two to four layers, one of them a matmul whose matrix is a map of the network.
+
+    The matrix comes from the network input or from a layer, which others may read, too; its
+    rows or its columns lie along the pixels. There may be several groups (heads).
+    """
+    hardware = random_hardware(rng, levels, tight)
+    while not all(len(chain) > 1 for chain in hardware.chains.values()):
+        hardware = random_hardware(rng, levels, tight)
+    bits = rng.choice((4, 8))
+    start = _Map("input", rng.randint(1, size), rng.randint(1, size), 0)
+    groups, per_group = rng.choice((1, 1, 2)), rng.choice((1, 1, 2))
+    start = replace(start, channels=groups * per_group)
+    layers: list[Layer] = []
+
+    def grow(source: _Map, channels: int) -> _Map:
+        name = f"l{len(layers)}"
+        if rng.random() < 0.2:
+            layer = padded_layer(rng, name, source, bits, 1, channels)
+        else:
+            layer = projection(name, source, bits, channels)
+        layers.append(layer)
+        return _Map(layer.name, layer.sizes["OX"], layer.sizes["OY"], layer.channels)
+
+    matrix = start if rng.random() < 0.3 else grow(start, start.channels)
+    from_matrix = matrix.name != "input" and rng.random() < 0.4
+    left = grow(matrix if from_matrix else start, start.channels)
+    pixels = matrix.width * matrix.height
+    # Either the channels of both maps are summed over, or the pixels of the matrix are.
+    inner, outer = per_group, pixels
+    if left.channels == groups * pixels and rng.random() < 0.5:
+        inner, outer = pixels, per_group
+    layers.append(
+        Layer(
+            name=f"l{len(layers)}",
+            kind=LayerKind.MATMUL,
+            sources=(left.name,),
+            weight_source=matrix.name,
+            loops=(
+                *((("G", groups),) if groups > 1 else ()),
+                ("K", outer),
+                ("C", inner),
+                ("OY", left.height),
+                ("OX", left.width),
+            ),
+            precision=Precision(
+                partial_bits=16, output_bits=bits, weight_bits=bits, input_bits=bits
+            ),
+        )
+    )
+    if rng.random() < 0.3:
+        product = layers[-1]
+        grow(_Map(product.name, left.width, left.height, product.channels), 1)
+    workload = Workload(
+        name="net",
+        input_name="input",
+        input_channels=start.channels,
+        input_width=start.width,
+        input_height=start.height,
+        input_bits=bits,
+        layers=tuple(layers),
+    )
+    return Problem(name="random", workload=workload, hardware=hardware, source="random")
+
+
 @dataclass(frozen=True)
 class _Map:
     """A feature map on its way through the random graph."""
@@ -295,6 +360,22 @@ def padded_layer(
             weight_bits=0 if kind is LayerKind.MAX_POOL else 8,
             input_bits=bits,
         ),
+    )
+
+
+def projection(name: str, source: _Map, bits: int, channels: int) -> Layer:
+    """Every pixel of a map times one constant matrix."""
+    return Layer(
+        name=name,
+        kind=LayerKind.MATMUL,
+        sources=(source.name,),
+        loops=(
+            ("K", channels),
+            ("C", source.channels),
+            ("OY", source.height),
+            ("OX", source.width),
+        ),
+        precision=Precision(partial_bits=16, output_bits=bits, weight_bits=8, input_bits=bits),
     )
 
 
