@@ -23,6 +23,7 @@ REQUIRED_DIMS = {
     LayerKind.AVERAGE_POOL: ("G", "OY", "OX", "FY", "FX"),
     LayerKind.GLOBAL_POOL: ("G", "FY", "FX"),
     LayerKind.ADD: ("G", "OY", "OX"),
+    LayerKind.CONCAT: ("G", "OY", "OX"),
     LayerKind.FULLY_CONNECTED: ("K", "C"),
     LayerKind.MATMUL: ("K", "C", "OX"),
 }
@@ -36,6 +37,7 @@ OPTIONAL_DIMS = {
     LayerKind.AVERAGE_POOL: ("B",),
     LayerKind.GLOBAL_POOL: ("B", "OY", "OX"),
     LayerKind.ADD: ("B",),
+    LayerKind.CONCAT: ("B",),
     LayerKind.FULLY_CONNECTED: ("B", "OY", "OX", "FY", "FX"),
     LayerKind.MATMUL: ("B", "G", "OY"),
 }
@@ -65,6 +67,9 @@ def check_names(entry: WorkloadEntry, file: str, prefix: str) -> None:
                 allowed = f"a layer name or '{entry.input.name}'"
                 message = f"unknown source '{source}', expected {allowed}{nearest(source, known)}"
                 raise ProblemError(message, file=file, key=key)
+    if all(layer.kind is LayerKind.CONCAT for layer in entry.layers):
+        message = "every layer is a concat: there is nothing to schedule"
+        raise ProblemError(message, file=file, key=f"{prefix}layers")
     edges = [(source, layer.name) for layer in entry.layers for source in layer.sources]
     graph: nx.DiGraph[str] = nx.DiGraph(edges)
     if not nx.is_directed_acyclic_graph(graph):
@@ -95,7 +100,7 @@ def check_shape(layer: LayerEntry, file: str, key: str) -> None:
     _check_window(layer, file, key)
     if layer.kind is LayerKind.GLOBAL_POOL:
         _check_global(layer, file, key)
-    if (layer.kind.is_pool or layer.kind is LayerKind.ADD) and layer.precision.weight_bits:
+    if (layer.kind.is_pool or layer.kind.joins) and layer.precision.weight_bits:
         message = f"{_a(layer.kind)} layer has no weights: leave out weight_bits"
         raise ProblemError(message, file=file, key=f"{key}.precision.weight_bits")
 
@@ -103,6 +108,9 @@ def check_shape(layer: LayerEntry, file: str, key: str) -> None:
 def _check_sources(layer: LayerEntry, file: str, key: str) -> None:
     """Check how many maps the layer reads; a matmul's second one takes the weights' place."""
     given, wanted = len(layer.sources), NUMBER_OF_SOURCES.get(layer.kind, (1,))
+    if layer.kind is LayerKind.CONCAT:
+        _check_parts(layer, file, key)
+        return
     if given not in wanted:
         numbers = " or ".join(str(number) for number in wanted)
         plural = "s" if wanted[-1] > 1 else ""
@@ -114,6 +122,20 @@ def _check_sources(layer: LayerEntry, file: str, key: str) -> None:
     if layer.kind is LayerKind.MATMUL and given == 2 and layer.loops.get("B", 1) > 1:
         message = "a matmul of two maps has no batch: count what has a matrix of its own as G"
         raise ProblemError(message, file=file, key=f"{key}.loops.B")
+
+
+def _check_parts(layer: LayerEntry, file: str, key: str) -> None:
+    """Check what a concat says of itself: several parts, once each, that all fit."""
+    if len(layer.sources) < 2:
+        message = f"a concat layer reads 2 sources or more, {len(layer.sources)} given"
+        raise ProblemError(message, file=file, key=f"{key}.from")
+    twice = [source for source in layer.sources if layer.sources.count(source) > 1]
+    if twice:
+        message = f"reads '{twice[0]}' twice; a map is one part of a concat"
+        raise ProblemError(message, file=file, key=f"{key}.from")
+    if layer.mismatched_sources:
+        message = "the parts of a concat must fit each other: leave this out"
+        raise ProblemError(message, file=file, key=f"{key}.mismatched_sources")
 
 
 def _a(kind: LayerKind) -> str:
@@ -167,9 +189,13 @@ def check_edges(workload: Workload, unmatched: set[str], file: str, prefix: str)
         key = f"{prefix}{layer_key(index, layer.name)}"
         for source in layer.sources:
             if layer.name not in unmatched:
-                _check_channels(workload, layer, source, file, key)
+                _check_batch(workload, layer, source, file, key)
+                if layer.computes:
+                    _check_channels(workload, layer, source, file, key)
                 _check_extent(workload, layer, source, file, key)
             _check_element(workload, layer, source, file, key)
+        if not layer.computes:
+            _check_union(workload, layer, file, key)
         if layer.weight_source is not None:
             _check_matrix(workload, layer, layer.weight_source, layer.name in unmatched, file, key)
 
@@ -185,13 +211,35 @@ def _produced(workload: Workload, source: str) -> tuple[int, int, int, int | Non
     return layer.channels, sizes["OX"], sizes["OY"], sizes["B"], bits
 
 
+def made_channels(workload: Workload, source: str) -> int:
+    """Channels of what `source` writes."""
+    return _produced(workload, source)[0]
+
+
+def _check_union(workload: Workload, layer: Layer, file: str, key: str) -> None:
+    """Check what a concat's parts make together."""
+    parts = [made_channels(workload, source) for source in layer.sources]
+    if sum(parts) != layer.channels:
+        made = " + ".join(str(channels) for channels in parts)
+        message = f"G = {layer.channels} but the parts have {made} = {sum(parts)} channels"
+        raise ProblemError(message, file=file, key=f"{key}.loops.G")
+    read, written = layer.precision.input_bits, layer.precision.output_bits
+    if read != written:
+        message = f"a concat changes no element: {read} bits read, {written} bits written"
+        raise ProblemError(message, file=file, key=f"{key}.precision.output_bits")
+
+
 def _check_channels(workload: Workload, layer: Layer, source: str, file: str, key: str) -> None:
-    channels, _, _, batch, _ = _produced(workload, source)
+    channels = made_channels(workload, source)
     dims = layer.input_channel_dims
     if layer.input_channels != channels:
         given = f"reads {' * '.join(dims)} = {layer.input_channels} channels"
         given += f" but '{source}' has {channels}"
         raise ProblemError(given, file=file, key=f"{key}.loops.{dims[0]}")
+
+
+def _check_batch(workload: Workload, layer: Layer, source: str, file: str, key: str) -> None:
+    batch = _produced(workload, source)[3]
     if batch is not None and layer.sizes["B"] != batch:
         given = f"has batch B = {layer.sizes['B']} but '{source}' has {batch}"
         raise ProblemError(given, file=file, key=f"{key}.loops.B")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -320,6 +321,68 @@ class _Map:
     width: int
     height: int
     channels: int
+
+
+def random_concat(rng: Random, *, levels: int = 3, size: int = 2, tight: float = 1.0) -> Problem:
+    """Two to four layers, one or two of them concats.
+
+    Parts are the network input, a layer that reads it, or one that reads the other part, and
+    another layer may read a part, too. Often a layer reads what they make together.
+    """
+    hardware = random_hardware(rng, levels, tight)
+    while not all(len(chain) > 1 for chain in hardware.chains.values()):
+        hardware = random_hardware(rng, levels, tight)
+    bits = rng.choice((4, 8))
+    start = _Map("input", rng.randint(1, size), rng.randint(1, size), rng.randint(1, 2))
+    layers: list[Layer] = []
+
+    def grow(source: _Map) -> _Map:
+        name = f"l{len(layers)}"
+        if rng.random() < 0.6:
+            layer = padded_layer(rng, name, source, bits, 1, 1)
+        else:
+            layer = projection(name, source, bits, 1)
+        layers.append(layer)
+        return _Map(layer.name, source.width, source.height, layer.channels)
+
+    def join(*parts: _Map) -> _Map:
+        union = _Map(
+            f"l{len(layers)}", start.width, start.height, sum(part.channels for part in parts)
+        )
+        layers.append(concatenation(union, rng.sample(parts, 2), bits))
+        return union
+
+    first = grow(start)
+    form = rng.choice(("around", "after", "two", "two", "dense"))
+    if form == "around":
+        last = join(start, first)
+    elif form == "dense":
+        last = join(join(start, first), grow(start))
+    else:
+        last = join(first, grow(first if form == "after" else start))
+    if len(layers) < 4 and rng.random() < 0.6:
+        grow(last)
+    workload = Workload(
+        name="net",
+        input_name="input",
+        input_channels=start.channels,
+        input_width=start.width,
+        input_height=start.height,
+        input_bits=bits,
+        layers=tuple(layers),
+    )
+    return Problem(name="random", workload=workload, hardware=hardware, source="random")
+
+
+def concatenation(union: _Map, parts: Sequence[_Map], bits: int) -> Layer:
+    """The channels of several maps side by side."""
+    return Layer(
+        name=union.name,
+        kind=LayerKind.CONCAT,
+        sources=tuple(part.name for part in parts),
+        loops=(("G", union.channels), ("OY", union.height), ("OX", union.width)),
+        precision=Precision(partial_bits=16, output_bits=bits, weight_bits=0, input_bits=bits),
+    )
 
 
 def padded_layer(

@@ -15,7 +15,12 @@ from solver.solve import solve
 from solver.space import TileSpace
 from tests.oracle.all_mappings import Point
 from tests.oracle.brute_force import BruteForce, TooLargeError
-from tests.oracle.random_problems import random_graph, random_matmul, random_problem
+from tests.oracle.random_problems import (
+    random_concat,
+    random_graph,
+    random_matmul,
+    random_problem,
+)
 
 WIDTHS, HEIGHTS = (1, 2), (1, 3)
 CASES, BLOCKS = 36, 6
@@ -25,8 +30,13 @@ FAMILIES = {
     "chains, defines": DEFINES,
     "branches and padding": EXACT,
     "matmuls of two maps": EXACT,
+    "concats": EXACT,
 }
-GRAPHS = {"branches and padding": random_graph, "matmuls of two maps": random_matmul}
+GRAPHS = {
+    "branches and padding": random_graph,
+    "matmuls of two maps": random_matmul,
+    "concats": random_concat,
+}
 
 
 def modes_of(rules: RuleSet) -> tuple[OverlapMode, ...]:
