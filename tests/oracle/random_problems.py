@@ -327,7 +327,8 @@ def random_concat(rng: Random, *, levels: int = 3, size: int = 2, tight: float =
     """Two to four layers, one or two of them concats.
 
     Parts are the network input, a layer that reads it, or one that reads the other part, and
-    another layer may read a part, too. Often a layer reads what they make together.
+    another layer may read a part, too. Often a layer reads what they make together, or a
+    matmul takes it as its matrix.
     """
     hardware = random_hardware(rng, levels, tight)
     while not all(len(chain) > 1 for chain in hardware.chains.values()):
@@ -336,31 +337,37 @@ def random_concat(rng: Random, *, levels: int = 3, size: int = 2, tight: float =
     start = _Map("input", rng.randint(1, size), rng.randint(1, size), rng.randint(1, 2))
     layers: list[Layer] = []
 
-    def grow(source: _Map) -> _Map:
-        name = f"l{len(layers)}"
-        if rng.random() < 0.6:
-            layer = padded_layer(rng, name, source, bits, 1, 1)
-        else:
-            layer = projection(name, source, bits, 1)
+    def add(layer: Layer) -> _Map:
         layers.append(layer)
-        return _Map(layer.name, source.width, source.height, layer.channels)
+        return _Map(layer.name, layer.sizes["OX"], layer.sizes["OY"], layer.channels)
+
+    def grow(source: _Map, stride: int = 1) -> _Map:
+        name = f"l{len(layers)}"
+        if stride > 1 or rng.random() < 0.6:
+            return add(padded_layer(rng, name, source, bits, stride, 1))
+        return add(projection(name, source, bits, 1))
 
     def join(*parts: _Map) -> _Map:
-        union = _Map(
-            f"l{len(layers)}", start.width, start.height, sum(part.channels for part in parts)
-        )
-        layers.append(concatenation(union, rng.sample(parts, 2), bits))
-        return union
+        channels = sum(part.channels for part in parts)
+        union = _Map(f"l{len(layers)}", parts[0].width, parts[0].height, channels)
+        return add(concatenation(union, rng.sample(parts, 2), bits))
 
-    first = grow(start)
-    form = rng.choice(("around", "after", "two", "two", "dense"))
-    if form == "around":
+    form = rng.choice(("around", "after", "two", "two", "strided", "dense", "matrix"))
+    stride = 1 + (form == "strided")
+    first = grow(start, stride)
+    if form in ("around", "matrix"):
         last = join(start, first)
     elif form == "dense":
         last = join(join(start, first), grow(start))
     else:
-        last = join(first, grow(first if form == "after" else start))
-    if len(layers) < 4 and rng.random() < 0.6:
+        last = join(first, grow(first if form == "after" else start, stride))
+    if form == "matrix":
+        left = add(projection(f"l{len(layers)}", first, bits, last.channels))
+        pixels = last.width * last.height
+        product = projection(f"l{len(layers)}", left, bits, pixels)
+        same_bits = replace(product.precision, weight_bits=bits)
+        add(replace(product, weight_source=last.name, precision=same_bits))
+    elif len(layers) < 4 and rng.random() < 0.6:
         grow(last)
     workload = Workload(
         name="net",
