@@ -352,23 +352,40 @@ def random_concat(rng: Random, *, levels: int = 3, size: int = 2, tight: float =
         union = _Map(f"l{len(layers)}", parts[0].width, parts[0].height, channels)
         return add(concatenation(union, rng.sample(parts, 2), bits))
 
-    form = rng.choice(("around", "after", "two", "two", "strided", "dense", "matrix"))
+    form = rng.choice(("around", "after", "two", "strided", "dense", "denser", "matrix"))
     stride = 1 + (form == "strided")
     first = grow(start, stride)
     if form in ("around", "matrix"):
         last = join(start, first)
+    elif form == "denser":
+        union = join(start, first)
+        last = join(union, grow(union))
     elif form == "dense":
         last = join(join(start, first), grow(start))
     else:
         last = join(first, grow(first if form == "after" else start, stride))
     if form == "matrix":
-        left = add(projection(f"l{len(layers)}", first, bits, last.channels))
+        source = rng.choice((first, last))
+        left = add(projection(f"l{len(layers)}", source, bits, last.channels))
         pixels = last.width * last.height
         product = projection(f"l{len(layers)}", left, bits, pixels)
         same_bits = replace(product.precision, weight_bits=bits)
         add(replace(product, weight_source=last.name, precision=same_bits))
     elif len(layers) < 4 and rng.random() < 0.6:
         grow(last)
+    if rng.random() < 0.5:
+        # Room for the union and little more, so that it matters what counts beside it.
+        union_bits = max(
+            made.channels * made.sizes["OX"] * made.sizes["OY"] * bits
+            for made in layers
+            if made.kind is LayerKind.CONCAT
+        )
+        room = rng.randint(union_bits, 3 * union_bits)
+        memories = tuple(
+            replace(memory, size_bits=max(room, 24)) if memory.name == "lb" else memory
+            for memory in hardware.memories
+        )
+        hardware = replace(hardware, memories=memories)
     workload = Workload(
         name="net",
         input_name="input",
