@@ -67,9 +67,6 @@ def check_names(entry: WorkloadEntry, file: str, prefix: str) -> None:
                 allowed = f"a layer name or '{entry.input.name}'"
                 message = f"unknown source '{source}', expected {allowed}{nearest(source, known)}"
                 raise ProblemError(message, file=file, key=key)
-    if all(layer.kind is LayerKind.CONCAT for layer in entry.layers):
-        message = "every layer is a concat: there is nothing to schedule"
-        raise ProblemError(message, file=file, key=f"{prefix}layers")
     edges = [(source, layer.name) for layer in entry.layers for source in layer.sources]
     graph: nx.DiGraph[str] = nx.DiGraph(edges)
     if not nx.is_directed_acyclic_graph(graph):

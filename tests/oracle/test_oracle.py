@@ -15,12 +15,8 @@ from solver.solve import solve
 from solver.space import TileSpace
 from tests.oracle.all_mappings import Point
 from tests.oracle.brute_force import BruteForce, TooLargeError
-from tests.oracle.random_problems import (
-    random_concat,
-    random_graph,
-    random_matmul,
-    random_problem,
-)
+from tests.oracle.random_kinds import random_concat, random_matmul
+from tests.oracle.random_problems import random_graph, random_problem
 
 WIDTHS, HEIGHTS = (1, 2), (1, 3)
 CASES, BLOCKS = 36, 6
