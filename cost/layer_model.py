@@ -14,7 +14,7 @@ import numpy as np
 
 from cost.rules import RuleSet
 from problems.hardware import Hardware, Unroll
-from problems.workload import LOOP_DIMS, Layer, LayerKind, Operand, TensorIndex
+from problems.workload import LOOP_DIMS, Layer, Operand, TensorIndex
 
 DIM = {dim: i for i, dim in enumerate(LOOP_DIMS)}
 IRRELEVANT, RELEVANT, TIED = 0, 1, 2
@@ -123,7 +123,7 @@ def build_layer_model(
     hardware: Hardware, unroll: tuple[Unroll, ...], layer: Layer, rules: RuleSet
 ) -> LayerModel:
     """Flatten `layer` on `hardware` with the requested unrolling."""
-    is_add = layer.kind is LayerKind.ADD
+    is_add = layer.kind.joins
     names = ("X", "Y", "O") if is_add else ("W", "I", "O")
     kinds = (Operand.I, Operand.I, Operand.O) if is_add else (Operand.W, Operand.I, Operand.O)
     chains = tuple(hardware.chains[kind] for kind in kinds)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from problems.workload import Layer, LayerKind, Operand
+from problems.workload import Layer, Operand
 
 
 def operand_names(layer: Layer) -> tuple[str, str, str]:
-    """Tensors of a layer, output first: O, W, I, or O, X, Y for an element-wise add."""
-    return ("O", "X", "Y") if layer.kind is LayerKind.ADD else ("O", "W", "I")
+    """Tensors of a layer, output first: O, W, I, or O, X, Y for a join of two maps."""
+    return ("O", "X", "Y") if layer.kind.joins else ("O", "W", "I")
 
 
 def memory_operand(name: str) -> Operand:

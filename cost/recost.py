@@ -21,6 +21,7 @@ from cost.recost_layer import (
     MappedLayerTile,
     OperandCopies,
     copies_before,
+    join_parts,
     map_layer_tile,
     memory_index,
     top_memory,
@@ -227,9 +228,6 @@ def _recost_layer(
 ) -> tuple[MappedLayerTile, list[str]]:
     layer, rules = view.workload.by_name[step.layer], view.rules
     x, y = view.axes(tile)
-    unroll = view.hardware.unrolling(view.workload.name, layer)
-    size = (x.outputs[layer.name], y.outputs[layer.name])
-    layer_tile = map_layer_tile(view.hardware, unroll, layer, step, size, rules)
     operands = [
         OperandCopies(
             bits=edge_bits(view.workload, (source, layer.name), x, y, rules),
@@ -239,6 +237,13 @@ def _recost_layer(
         )
         for source in layer.sources
     ]
+    if layer.computes:
+        unroll = view.hardware.unrolling(view.workload.name, layer)
+        size = (x.outputs[layer.name], y.outputs[layer.name])
+        layer_tile = map_layer_tile(view.hardware, unroll, layer, step, size, rules)
+    else:
+        one, two = (operand.bits.operand_bits for operand in operands)
+        layer_tile = join_parts(view.hardware, step, (one, two))
     copies = copies_before(view.hardware, step, operands, rules)
     bits = 0
     if layer.name in view.exports:
@@ -262,6 +267,8 @@ def _recost_layer(
 
 def _book(ledger: _Ledger, layer: str, layer_tile: MappedLayerTile, count: int) -> None:
     cost = layer_tile.cost
+    if layer_tile.model is None:
+        return
     ledger.spend(layer, MAC, None, cost.mac_pj * count)
     for tensor in layer_tile.model.tensors:
         for level, memory in enumerate(tensor.memory_index):

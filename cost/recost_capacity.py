@@ -258,6 +258,11 @@ def _in_place(
     layer = view.layers[n]
     step = tile.by_layer[layer.name]
     inside: dict[int, int] = {}
+    ends = n == len(view.layers) - 1 and step.output == view.plan.target
+    if ends and not layer.computes:
+        # A concat's tile is that part of the map after the stack, and nothing beside it.
+        memory = memory_index(view.hardware, step.output)
+        return {memory: layer_tile.total_bits(memory)}
     tensors = [name for name in layer_tile.held_bits if name not in ("O", "W")]
     for source, tensor in zip(layer.sources, sorted(tensors), strict=True):
         place = tile_place(step, layer, source)
@@ -265,7 +270,7 @@ def _in_place(
             memory = memory_index(view.hardware, step.operand)
             held = layer_tile.held_bits[tensor][memory]
             inside[memory] = inside.get(memory, 0) + held
-    if n == len(view.layers) - 1 and step.output == view.plan.target:
+    if ends:
         memory = memory_index(view.hardware, step.output)
         # The map keeps finished outputs; wider partial sums need room beside it.
         inside[memory] = inside.get(memory, 0) + made_bits(view, tile, layer.name)

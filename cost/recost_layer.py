@@ -16,13 +16,30 @@ from cost.tile_model import TileModel, build_tile_model
 from problems.hardware import Hardware, Unroll
 from problems.workload import Layer, Operand
 
+NO_COST = LayerTileCost(
+    energy_pj=0.0,
+    mac_pj=0.0,
+    level_pj={},
+    words={},
+    ideal_cycles=0,
+    temporal_cycles=0,
+    stall_cycles=0,
+    loading_cycles=0,
+    offloading_cycles=0,
+    latency_cycles=0,
+    held_bits={},
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappedLayerTile:
-    """A layer-tile under its mapping: cost, and bits held per tensor by memory index."""
+    """A layer-tile under its mapping: cost, and bits held per tensor by memory index.
+
+    `model`: None where nothing is computed.
+    """
 
     cost: LayerTileCost
-    model: TileModel
+    model: TileModel | None
     held_bits: Mapping[str, Mapping[int, int]]
 
     def total_bits(self, memory: int) -> int:
@@ -86,6 +103,22 @@ def map_layer_tile(
             alone, {tensor.name: boundaries(tensor, mapping)}, mapping
         )
     return MappedLayerTile(cost=cost, model=model, held_bits=held)
+
+
+def join_parts(
+    hardware: Hardware, plan: LayerTilePlan, parts_bits: tuple[int, int]
+) -> MappedLayerTile:
+    """A concat's tile: its two parts, side by side where its output is, at no cost.
+
+    Raises ValueError if the plan has it elsewhere, or has loops for it.
+    """
+    if plan.operand != plan.output:
+        raise ValueError(f"a concat lies where its parts do: {plan.operand}, not {plan.output}")
+    if plan.mapping.loops:
+        raise ValueError("a concat has no loops")
+    memory = memory_index(hardware, plan.output)
+    held = {name: {memory: bits} for name, bits in zip("XY", parts_bits, strict=True)}
+    return MappedLayerTile(cost=NO_COST, model=None, held_bits=held | {"O": {memory: 0}})
 
 
 def _levels(hardware: Hardware, name: str, memory: str | None) -> int:

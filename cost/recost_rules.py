@@ -45,6 +45,12 @@ def order_faults(problem: Problem, schedule: Schedule) -> Iterator[str]:
             for source in workload.by_name[name].sources:
                 if source not in inside:
                     yield f"stack {number}: layer {name} reads {source}, which comes later"
+            matrix = workload.by_name[name].weight_source
+            if matrix is not None and matrix not in known:
+                yield (
+                    f"stack {number}: layer {name} takes {matrix} as its matrix, which no stack "
+                    "before has made"
+                )
         read = {s for name in stack.layers for s in workload.by_name[name].sources}
         for name in stack.layers[:-1]:
             if name not in read:
@@ -66,6 +72,12 @@ def order_faults(problem: Problem, schedule: Schedule) -> Iterator[str]:
             )
         last = stack.layers[-1]
         readers = set(workload.graph.successors(last))
+        as_matrix = [name for name in layers if workload.by_name[name].weight_source == last]
+        if as_matrix and stack.target != bottom:
+            yield (
+                f"stack {number} leaves its map in {stack.target}, yet {as_matrix[0]} takes it "
+                f"as its matrix from {bottom}"
+            )
         after = schedule.stacks[number + 1] if number + 1 < len(schedule.stacks) else None
         if not readers and stack.target != bottom:
             yield f"the network output goes to {bottom}, not to {stack.target}"

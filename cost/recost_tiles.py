@@ -312,6 +312,7 @@ def edge_bits(
     across, down = x.edges[edge], y.edges[edge]
     channels, data = edge_channels(workload, edge), layer.precision.input_bits
     width = element_bits(workload, edge[0])
+    seen = layer.sizes["B"] * layer.input_channels if layer.computes else channels
     if rules.cached_reads_at_data_width:
         h_read = across.reused * (down.extent - down.reused) * data
         v_read = across.extent * down.reused * data
@@ -321,7 +322,7 @@ def edge_bits(
         v_read = (across.extent - across.reused) * down.reused * layer.precision.output_bits
     return EdgeBits(
         input_bits=channels * across.extent * down.extent * data,
-        operand_bits=layer.sizes["B"] * layer.input_channels * across.operand * down.operand * data,
+        operand_bits=seen * across.operand * down.operand * data,
         fresh_bits=map_channels(workload, edge[0]) * across.fresh * down.fresh * width,
         moved_bits=channels * across.moved * down.moved * width,
         h_read_bits=channels * h_read,

@@ -61,6 +61,11 @@ def tile_sizes(
         for producer in layer.sources:
             before = sizes.get(producer, (0, 0))
             sizes[producer] = (max(before[0], x.extent), max(before[1], y.extent))
+        matrix = layer.weight_source
+        if matrix is not None and matrix in stack.layer_by_name:
+            # A map that a matmul takes as its matrix is needed whole.
+            before, whole = sizes.get(matrix, (0, 0)), stack.full_sizes[matrix]
+            sizes[matrix] = (max(before[0], whole[0]), max(before[1], whole[1]))
     return sizes
 
 
@@ -96,9 +101,10 @@ def effective_workload(workload: Workload) -> Workload:
     and of the network input are overwritten, as in the reference (quirk Q1).
     """
     stack = whole_graph(workload)
-    declared = stack.full_sizes[stack.last.name]
-    sizes = tile_sizes(stack, declared, reuse_columns=False, reuse_rows=False)
-    width, height = sizes[workload.input_name]
+    output = stack.full_sizes[stack.last.name]
+    sizes = tile_sizes(stack, output, reuse_columns=False, reuse_rows=False)
+    declared = (workload.input_width, workload.input_height)
+    width, height = sizes.get(workload.input_name, declared)
     return replace(
         workload,
         input_width=width,

@@ -123,7 +123,8 @@ def output_bits(layer: Layer, extent: Extent) -> int:
 
 def input_bits(layer: Layer, outputs: Extent) -> int:
     """Bits of all activation operands of `layer` for a tile of `outputs`, halo included."""
-    return len(layer.sources) * input_elements(layer, outputs) * layer.precision.input_bits
+    operands = len(layer.sources) if layer.computes else 1  # a concat's parts make one map
+    return operands * input_elements(layer, outputs) * layer.precision.input_bits
 
 
 def resized(layer: Layer, extent: Extent) -> Layer:
@@ -201,20 +202,25 @@ def build_stack(workload: Workload, names: Collection[str]) -> StackGraph:
     layers = [layer for layer in layers if layer.name in names]
     layers.sort(key=lambda layer: layer.name == sinks[0])
     inputs = tuple(
-        network_input(workload) if name == workload.input_name else _input_read_by(name, members)
+        network_input(workload)
+        if name == workload.input_name
+        else _input_read_by(workload, name, members)
         for name in order
         if name not in names
     )
     return StackGraph(inputs=inputs, layers=tuple(layers))
 
 
-def _input_read_by(name: str, members: list[Layer]) -> StackInput:
+def _input_read_by(workload: Workload, name: str, members: list[Layer]) -> StackInput:
     readers = [layer for layer in members if name in layer.sources]
     extents = [input_extent(layer, (layer.sizes["OX"], layer.sizes["OY"])) for layer in readers]
     return StackInput(
         name=name,
         batch=max(layer.sizes["B"] for layer in readers),
-        channels=min(layer.input_channels for layer in readers),
+        channels=min(
+            layer.input_channels if layer.computes else workload.by_name[name].channels
+            for layer in readers
+        ),
         width=max(columns for columns, _ in extents),
         height=max(rows for _, rows in extents),
         element_bits=max(layer.precision.input_bits for layer in readers),

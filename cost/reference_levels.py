@@ -111,6 +111,11 @@ def place_layer(
         If no memory holds the inputs or the output.
     """
     operands = input_bits(layer, extent)
+    if not layer.computes:
+        # The reference knows no concat: its parts lie together where their union fits.
+        top = hardware.chains[Operand.O][-1]
+        place = top if is_last else _lowest_shared(hardware, operands)
+        return LayerPlaces(inputs=place, output=place, weights=None)
     inputs = next(
         (
             memory

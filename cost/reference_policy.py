@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cost.copies import CopyAction
+from cost.mapping import TemporalMapping
 from cost.overlap import OverlapMode
 from cost.policy_result import (
     MappedLayer,
@@ -48,6 +49,17 @@ from problems.hardware import Hardware
 from problems.workload import Layer, Operand, Workload
 
 _MappingKey = tuple[str, tuple[tuple[str, int], ...], tuple[tuple[Operand, int], ...]]
+
+
+NOTHING = MappedLayer(
+    mac_pj=0.0,
+    memory_pj=(),
+    temporal_cycles=0,
+    stall_cycles=0,
+    loading_cycles=0,
+    mapping=TemporalMapping(loops=(), cuts={}),
+)
+"""What a concat does."""
 
 
 class NoMappingError(FuseproofError):
@@ -262,6 +274,8 @@ def _map_layer(
     places = place_layer(
         hardware, layer, extent, is_last=layer is stack.last, weights=tile_places.weights
     )
+    if not layer.computes:
+        return places, sizes, levels_kept(hardware, places), NOTHING
     mapped, levels = memo.map_layer(layer, dict(sizes), levels_kept(hardware, places))
     raised = replace(
         places,

@@ -2,7 +2,8 @@
 
 The network is first split at its branch-free points; these pieces are gathered into
 stacks as long as their weights fit the weight memory just below the top of the chain.
-A piece that does not fit even alone is scheduled layer by layer.
+A piece that does not fit even alone is scheduled layer by layer. The reference knows no
+matmul of two maps; here the matrix is cut off from the matmul, which reads it like weights.
 """
 
 from __future__ import annotations
@@ -51,22 +52,25 @@ def automatic_cuts(hardware: Hardware, workload: Workload) -> tuple[str, ...]:
     cuts: list[str] = []
     previous: tuple[str, ...] = ()
     filled = 0
+    open_layers: set[str] = set()
     for unit in branch_free_units(workload):
-        bits = sum(
-            workload.by_name[name].weight_volume_bits
-            for name in unit
-            if name != workload.input_name
-        )
-        if bits > capacity:
+        layers = [workload.by_name[name] for name in unit if name != workload.input_name]
+        names = {layer.name for layer in layers}
+        matrices = {layer.weight_source for layer in layers}
+        bits = sum(layer.weight_volume_bits for layer in layers)
+        if bits > capacity or matrices & names:
             cuts += [previous[-1]] if previous and previous[-1] not in cuts else []
             cuts += unit
             filled = 0
-        elif filled + bits > capacity:
+            open_layers.clear()
+        elif filled + bits > capacity or matrices & open_layers:
             # No test for a cut already there: after an oversized piece nothing is filled.
             cuts.append(previous[-1])
             filled = bits
+            open_layers = names
         else:
             filled += bits
+            open_layers |= names
         previous = unit
     return tuple(cuts)
 

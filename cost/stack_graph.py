@@ -119,11 +119,11 @@ class StackGraph:
 
 
 def consumers(workload: Workload) -> tuple[tuple[int, ...], ...]:
-    """Positions of the layers that read each layer's output."""
+    """Positions of the layers that read each layer's output, as whatever operand."""
     position = {layer.name: i for i, layer in enumerate(workload.layers)}
     found: list[list[int]] = [[] for _ in workload.layers]
     for i, layer in enumerate(workload.layers):
-        for source in layer.sources:
+        for source in layer.all_sources:
             if source != workload.input_name:
                 found[position[source]].append(i)
     return tuple(tuple(users) for users in found)

@@ -92,6 +92,8 @@ def _edge(graph: StackGraph, number: int, x: AxisKind, y: AxisKind, rules: RuleS
     edge = graph.edges[number]
     layer, tensor = graph.layers[edge.layer], graph.tensors[edge.tensor]
     channels, width = edge.channels, tensor.element_bits
+    # Each part of a concat has channels of its own.
+    seen = layer.sizes["B"] * layer.input_channels if layer.computes else channels
     data = layer.precision.input_bits
     read = data if rules.cached_reads_at_data_width else layer.precision.output_bits
     ex, ey = x.edges[number], y.edges[number]
@@ -106,7 +108,7 @@ def _edge(graph: StackGraph, number: int, x: AxisKind, y: AxisKind, rules: RuleS
     less = channels * columns * (stored_rows - rows) * width
     return TileEdge(
         input_bits=channels * ex.extent * ey.extent * data,
-        operand_bits=layer.sizes["B"] * layer.input_channels * ex.operand * ey.operand * data,
+        operand_bits=seen * ex.operand * ey.operand * data,
         fresh_bits=tensor.channels * ex.made * ey.made * width,
         moved_bits=channels * ex.moved * ey.moved * width,
         h_read_bits=channels * ex.reused * h_rows * read,

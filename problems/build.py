@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import networkx as nx
 
 from problems.check_hardware import check_hardware
-from problems.check_workload import check_edges, check_names, check_shape, layer_key
+from problems.check_workload import (
+    check_edges,
+    check_names,
+    check_shape,
+    layer_key,
+    made_channels,
+)
+from problems.errors import ProblemError
 from problems.hardware import Hardware, MemoryLevel, OperandPorts, SpatialRule, Unroll
 from problems.schema import (
     HardwareEntry,
@@ -41,7 +49,30 @@ def build_workload(entry: WorkloadEntry, file: str, prefix: str = "") -> Workloa
     )
     unmatched = {layer.name for layer in entry.layers if layer.mismatched_sources}
     check_edges(workload, unmatched, file, prefix)
-    return _sorted(workload)
+    return _sorted(_in_pairs(workload, file, prefix))
+
+
+def _in_pairs(workload: Workload, file: str, prefix: str) -> Workload:
+    """Turn a concat of many maps into concats of two, which cost no more than one."""
+    layers: list[Layer] = []
+    names = {workload.input_name, *workload.by_name}
+    for index, layer in enumerate(workload.layers):
+        if layer.kind is not LayerKind.CONCAT or len(layer.sources) == 2:
+            layers.append(layer)
+            continue
+        joined = layer.sources[0]
+        for number, source in enumerate(layer.sources[1:], start=1):
+            last = number == len(layer.sources) - 1
+            name = layer.name if last else f"{layer.name}.{number}"
+            if not last and name in names:
+                key = prefix + layer_key(index, layer.name)
+                message = f"a concat of {len(layer.sources)} needs the name '{name}' for a part"
+                raise ProblemError(message, file=file, key=key)
+            channels = sum(made_channels(workload, s) for s in layer.sources[: number + 1])
+            loops = tuple((dim, channels if dim == "G" else n) for dim, n in layer.loops)
+            layers.append(replace(layer, name=name, sources=(joined, source), loops=loops))
+            joined = name
+    return replace(workload, layers=tuple(layers))
 
 
 def _sorted(workload: Workload) -> Workload:
@@ -52,23 +83,17 @@ def _sorted(workload: Workload) -> Workload:
     layers = tuple(workload.by_name[name] for name in order if name != workload.input_name)
     if layers == workload.layers:
         return workload
-    return Workload(
-        name=workload.name,
-        input_name=workload.input_name,
-        input_channels=workload.input_channels,
-        input_width=workload.input_width,
-        input_height=workload.input_height,
-        input_bits=workload.input_bits,
-        layers=layers,
-    )
+    return replace(workload, layers=layers)
 
 
 def _layer(entry: LayerEntry, defaults: PrecisionEntry) -> Layer:
     pad = entry.padding
+    takes_map = entry.kind is LayerKind.MATMUL and len(entry.sources) == 2
     return Layer(
         name=entry.name,
         kind=entry.kind,
-        sources=entry.sources,
+        sources=entry.sources[:1] if takes_map else entry.sources,
+        weight_source=entry.sources[1] if takes_map else None,
         loops=tuple(entry.loops.items()),
         stride_x=entry.stride.x,
         stride_y=entry.stride.y,
@@ -86,13 +111,17 @@ def _precision(entry: LayerEntry, defaults: PrecisionEntry) -> Precision:
         return own if own is not None else shared if shared is not None else default
 
     own, base = entry.precision, DEFAULT_PRECISION
-    no_weights = entry.kind.is_pool or entry.kind is LayerKind.ADD
+    no_weights = entry.kind.is_pool or entry.kind.joins
+    input_bits = pick(own.input_bits, defaults.input_bits, base.input_bits)
     weight_bits = pick(own.weight_bits, defaults.weight_bits, base.weight_bits)
+    if entry.kind is LayerKind.MATMUL and len(entry.sources) == 2:
+        # Both operands are activations: what the workload says of weights is not for them.
+        weight_bits = input_bits if own.weight_bits is None else own.weight_bits
     return Precision(
         partial_bits=pick(own.partial_bits, defaults.partial_bits, base.partial_bits),
         output_bits=pick(own.output_bits, defaults.output_bits, base.output_bits),
         weight_bits=0 if no_weights else weight_bits,
-        input_bits=pick(own.input_bits, defaults.input_bits, base.input_bits),
+        input_bits=input_bits,
     )
 
 

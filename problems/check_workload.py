@@ -23,6 +23,7 @@ REQUIRED_DIMS = {
     LayerKind.AVERAGE_POOL: ("G", "OY", "OX", "FY", "FX"),
     LayerKind.GLOBAL_POOL: ("G", "FY", "FX"),
     LayerKind.ADD: ("G", "OY", "OX"),
+    LayerKind.CONCAT: ("G", "OY", "OX"),
     LayerKind.FULLY_CONNECTED: ("K", "C"),
     LayerKind.MATMUL: ("K", "C", "OX"),
 }
@@ -36,9 +37,13 @@ OPTIONAL_DIMS = {
     LayerKind.AVERAGE_POOL: ("B",),
     LayerKind.GLOBAL_POOL: ("B", "OY", "OX"),
     LayerKind.ADD: ("B",),
+    LayerKind.CONCAT: ("B",),
     LayerKind.FULLY_CONNECTED: ("B", "OY", "OX", "FY", "FX"),
-    LayerKind.MATMUL: ("B", "OY"),
+    LayerKind.MATMUL: ("B", "G", "OY"),
 }
+
+NUMBER_OF_SOURCES = {LayerKind.ADD: (2,), LayerKind.MATMUL: (1, 2)}
+"""Kinds that may read more than one map, and how many."""
 
 
 def layer_key(index: int, name: str) -> str:
@@ -88,21 +93,46 @@ def check_shape(layer: LayerEntry, file: str, key: str) -> None:
     if math.prod(layer.loops.values()) > MAX_MACS:
         message = f"the loop sizes multiply to more than {MAX_MACS:,} operations"
         raise ProblemError(message, file=file, key=f"{key}.loops")
-    wanted = 2 if layer.kind is LayerKind.ADD else 1
-    if len(layer.sources) != wanted:
-        plural = "s" if wanted > 1 else ""
-        message = f"{_a(layer.kind)} layer reads {wanted} source{plural}"
-        message += f", {len(layer.sources)} given"
-        raise ProblemError(message, file=file, key=f"{key}.from")
-    if len(set(layer.sources)) < wanted:
-        message = f"reads '{layer.sources[0]}' twice; both operands would be one tensor"
-        raise ProblemError(message, file=file, key=f"{key}.from")
+    _check_sources(layer, file, key)
     _check_window(layer, file, key)
     if layer.kind is LayerKind.GLOBAL_POOL:
         _check_global(layer, file, key)
-    if (layer.kind.is_pool or layer.kind is LayerKind.ADD) and layer.precision.weight_bits:
+    if (layer.kind.is_pool or layer.kind.joins) and layer.precision.weight_bits:
         message = f"{_a(layer.kind)} layer has no weights: leave out weight_bits"
         raise ProblemError(message, file=file, key=f"{key}.precision.weight_bits")
+
+
+def _check_sources(layer: LayerEntry, file: str, key: str) -> None:
+    """Check how many maps the layer reads; a matmul's second one takes the weights' place."""
+    given, wanted = len(layer.sources), NUMBER_OF_SOURCES.get(layer.kind, (1,))
+    if layer.kind is LayerKind.CONCAT:
+        _check_parts(layer, file, key)
+        return
+    if given not in wanted:
+        numbers = " or ".join(str(number) for number in wanted)
+        plural = "s" if wanted[-1] > 1 else ""
+        message = f"{_a(layer.kind)} layer reads {numbers} source{plural}, {given} given"
+        raise ProblemError(message, file=file, key=f"{key}.from")
+    if len(set(layer.sources)) < given:
+        message = f"reads '{layer.sources[0]}' twice; both operands would be one tensor"
+        raise ProblemError(message, file=file, key=f"{key}.from")
+    if layer.kind is LayerKind.MATMUL and given == 2 and layer.loops.get("B", 1) > 1:
+        message = "a matmul of two maps has no batch: count what has a matrix of its own as G"
+        raise ProblemError(message, file=file, key=f"{key}.loops.B")
+
+
+def _check_parts(layer: LayerEntry, file: str, key: str) -> None:
+    """Check what a concat says of itself: several parts, once each, that all fit."""
+    if len(layer.sources) < 2:
+        message = f"a concat layer reads 2 sources or more, {len(layer.sources)} given"
+        raise ProblemError(message, file=file, key=f"{key}.from")
+    twice = [source for source in layer.sources if layer.sources.count(source) > 1]
+    if twice:
+        message = f"reads '{twice[0]}' twice; a map is one part of a concat"
+        raise ProblemError(message, file=file, key=f"{key}.from")
+    if layer.mismatched_sources:
+        message = "the parts of a concat must fit each other: leave this out"
+        raise ProblemError(message, file=file, key=f"{key}.mismatched_sources")
 
 
 def _a(kind: LayerKind) -> str:
@@ -156,9 +186,15 @@ def check_edges(workload: Workload, unmatched: set[str], file: str, prefix: str)
         key = f"{prefix}{layer_key(index, layer.name)}"
         for source in layer.sources:
             if layer.name not in unmatched:
-                _check_channels(workload, layer, source, file, key)
+                _check_batch(workload, layer, source, file, key)
+                if layer.computes:
+                    _check_channels(workload, layer, source, file, key)
                 _check_extent(workload, layer, source, file, key)
             _check_element(workload, layer, source, file, key)
+        if not layer.computes:
+            _check_union(workload, layer, file, key)
+        if layer.weight_source is not None:
+            _check_matrix(workload, layer, layer.weight_source, layer.name in unmatched, file, key)
 
 
 def _produced(workload: Workload, source: str) -> tuple[int, int, int, int | None, int]:
@@ -172,13 +208,35 @@ def _produced(workload: Workload, source: str) -> tuple[int, int, int, int | Non
     return layer.channels, sizes["OX"], sizes["OY"], sizes["B"], bits
 
 
+def made_channels(workload: Workload, source: str) -> int:
+    """Channels of what `source` writes."""
+    return _produced(workload, source)[0]
+
+
+def _check_union(workload: Workload, layer: Layer, file: str, key: str) -> None:
+    """Check what a concat's parts make together."""
+    parts = [made_channels(workload, source) for source in layer.sources]
+    if sum(parts) != layer.channels:
+        made = " + ".join(str(channels) for channels in parts)
+        message = f"G = {layer.channels} but the parts have {made} = {sum(parts)} channels"
+        raise ProblemError(message, file=file, key=f"{key}.loops.G")
+    read, written = layer.precision.input_bits, layer.precision.output_bits
+    if read != written:
+        message = f"a concat changes no element: {read} bits read, {written} bits written"
+        raise ProblemError(message, file=file, key=f"{key}.precision.output_bits")
+
+
 def _check_channels(workload: Workload, layer: Layer, source: str, file: str, key: str) -> None:
-    channels, _, _, batch, _ = _produced(workload, source)
+    channels = made_channels(workload, source)
     dims = layer.input_channel_dims
     if layer.input_channels != channels:
         given = f"reads {' * '.join(dims)} = {layer.input_channels} channels"
         given += f" but '{source}' has {channels}"
         raise ProblemError(given, file=file, key=f"{key}.loops.{dims[0]}")
+
+
+def _check_batch(workload: Workload, layer: Layer, source: str, file: str, key: str) -> None:
+    batch = _produced(workload, source)[3]
     if batch is not None and layer.sizes["B"] != batch:
         given = f"has batch B = {layer.sizes['B']} but '{source}' has {batch}"
         raise ProblemError(given, file=file, key=f"{key}.loops.B")
@@ -207,3 +265,23 @@ def _check_element(workload: Workload, layer: Layer, source: str, file: str, key
         message = f"reads elements of {layer.precision.input_bits} bits but '{source}' "
         message += f"has elements of {bits} bits"
         raise ProblemError(message, file=file, key=f"{key}.precision.input_bits")
+
+
+def _check_matrix(
+    workload: Workload, layer: Layer, source: str, unmatched: bool, file: str, key: str
+) -> None:
+    """Check the map that a matmul takes as its matrix: either dim may lie along the pixels."""
+    channels, width, height, _, bits = _produced(workload, source)
+    rows, columns, groups = (layer.sizes[dim] for dim in "CKG")
+    pixels = width * height
+    fits = (channels, pixels) in ((groups * rows, columns), (groups * columns, rows))
+    if not fits and not unmatched:
+        many = f"{groups} matrices" if groups > 1 else "a matrix"
+        message = f"needs {many} of C x K = {rows} x {columns}: {groups * rows} channels of "
+        message += f"{columns} pixels or {groups * columns} channels of {rows}"
+        message += f", but '{source}' has {channels} channels of {pixels}"
+        raise ProblemError(message, file=file, key=f"{key}.loops.K")
+    if layer.precision.weight_bits != bits:
+        message = f"reads elements of {layer.precision.weight_bits} bits but '{source}' "
+        message += f"has elements of {bits} bits"
+        raise ProblemError(message, file=file, key=f"{key}.precision.weight_bits")

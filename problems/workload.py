@@ -11,7 +11,7 @@ import networkx as nx
 
 LOOP_DIMS = ("B", "K", "C", "G", "OY", "OX", "FY", "FX")
 """Loop dimensions in declaration order: batch, output channel, input channel,
-group (depthwise, grouped, pooling, add), output rows and columns, filter rows and columns."""
+group (depthwise, grouped, pooling, joins), output rows and columns, filter rows and columns."""
 
 
 class LayerKind(StrEnum):
@@ -28,14 +28,21 @@ class LayerKind(StrEnum):
     GLOBAL_POOL = "global_pool"
     """One output pixel from the whole map."""
     ADD = "add"
+    CONCAT = "concat"
+    """Channels of several maps side by side; nothing is computed."""
     FULLY_CONNECTED = "fully_connected"
     MATMUL = "matmul"
-    """Rows (pixels) of C activations times a constant matrix of C x K weights."""
+    """Rows (pixels) of C activations times a matrix of C x K: weights, or a second map."""
 
     @property
     def is_pool(self) -> bool:
         """Whether the layer pools: no weights, channels do not mix."""
         return self in _POOLS
+
+    @property
+    def joins(self) -> bool:
+        """Whether the layer reads two maps as operands I, X and Y, and nothing else."""
+        return self in (LayerKind.ADD, LayerKind.CONCAT)
 
 
 _POOLS = frozenset(
@@ -44,7 +51,7 @@ _POOLS = frozenset(
 
 
 class Operand(StrEnum):
-    """Operands as the memory hierarchy sees them: both inputs of an add are `I`."""
+    """Operands as the memory hierarchy sees them: both inputs of a join are `I`."""
 
     W = "W"
     I = "I"  # noqa: E741  (the field's name for the activation input)
@@ -90,7 +97,8 @@ class Layer:
 
     `loops` lists the loop dims that the layer uses, in declaration order; sizes are
     those of the whole feature map. `sources` names the producers of its activation
-    operands, in operand order (an add has two).
+    operands I, in operand order (a join has two); `weight_source` that of the map which a
+    matmul of two activations reads as its operand W, None where W is constant or missing.
     """
 
     name: str
@@ -103,6 +111,17 @@ class Layer:
     dilation_y: int = 1
     padding: Padding = field(default_factory=Padding)
     precision: Precision
+    weight_source: str | None = None
+
+    @property
+    def computes(self) -> bool:
+        """Whether the layer does anything; a concat only says where its parts lie."""
+        return self.kind is not LayerKind.CONCAT
+
+    @property
+    def all_sources(self) -> tuple[str, ...]:
+        """Producers of all operands, that of W last."""
+        return self.sources if self.weight_source is None else (*self.sources, self.weight_source)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -126,18 +145,18 @@ class Layer:
 
     @property
     def input_channels(self) -> int:
-        """Channels of each activation input, of all groups."""
+        """Channels of each activation input, of all groups; of a concat's parts together."""
         return math.prod(self.sizes[dim] for dim in self.input_channel_dims)
 
     @property
     def has_weights(self) -> bool:
-        """Whether the layer reads constants from memory (pooling and add do not)."""
-        return self.precision.weight_bits > 0 and self.kind is not LayerKind.ADD
+        """Whether the layer reads an operand W from memory (pools and joins do not)."""
+        return self.precision.weight_bits > 0 and not self.kind.joins
 
     @property
     def weight_index(self) -> TensorIndex | None:
-        """Index of W; a pool indexes a filter of zero bits; an add has none."""
-        if self.kind is LayerKind.ADD:
+        """Index of W; a pool indexes a filter of zero bits; a join has none."""
+        if self.kind.joins:
             return None
         used = {dim for dim, _ in self.loops}
         wanted = ("FY", "FX") if self.kind.is_pool else ("K", "C", "G", "FY", "FX")
@@ -198,7 +217,7 @@ class Workload:
         graph.add_node(self.input_name)
         for layer in self.layers:
             graph.add_node(layer.name)
-            for source in layer.sources:
+            for source in layer.all_sources:
                 graph.add_edge(source, layer.name)
         return graph
 
@@ -207,7 +226,7 @@ class Workload:
         """Whether every layer reads the one before it and nothing else."""
         previous = self.input_name
         for layer in self.layers:
-            if layer.sources != (previous,):
+            if layer.all_sources != (previous,):
                 return False
             previous = layer.name
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from solver.stack_tables import (
 
 MARGIN = 1e-9
 """Relative slack added before an entry is dropped: float sums in another order differ."""
+NOTHING = MappingPoint(
+    energy_pj=0.0, latency_cycles=0, held_bits=(), loops=(), cuts={}, double_buffered={}
+)
+"""What a concat does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +157,7 @@ class ChoiceBuilder:
             cost_f = weigh_table(kind.f, *weights)
             export = weigh_table(kind.exports, *weights)
             for e, size in enumerate(kind.kind.sizes):
-                if not kind.runs[e]:
+                if not kind.runs[e] or not tiling.graph.layers[e].computes:
                     continue
                 key = self.tables.tile_key(option.layers[e], *size)
                 for memories, cost in self.mappings.costs(key, weights).items():
@@ -229,7 +233,7 @@ class ChoiceBuilder:
             fresh = False
             for kind, pick in zip(kinds, picks, strict=True):
                 for e, (w, i, o) in enumerate(pick.tolist()):
-                    if not kind.runs[e]:
+                    if not kind.runs[e] or not tiling.graph.layers[e].computes:
                         continue
                     memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
                     size = kind.kind.sizes[e]
@@ -428,7 +432,9 @@ class ChoiceBuilder:
         """Bits per memory that the whole tensors of a layer-tile take at least."""
         bits: dict[int, int] = {}
         layer = self.tables.problem.workload.layers[index]
-        demand = (layer.weight_volume_bits, kind.kind.operand_bits[e], kind.kind.output_bits[e])
+        # The parts of a concat are its output.
+        made = kind.kind.output_bits[e] if layer.computes else 0
+        demand = (layer.weight_volume_bits, kind.kind.operand_bits[e], made)
         for memory, amount in zip(memories, demand, strict=True):
             if memory < 0:
                 continue
@@ -490,6 +496,8 @@ class ChoiceBuilder:
         def known(point: MappingPoint) -> LayerChoice:
             return choice(point.energy_pj, point.latency_cycles, point.held_bits, point)
 
+        if not self.tables.problem.workload.layers[tile.index].computes:
+            return [choice(0.0, 0, least, replace(NOTHING, held_bits=least))]
         best = self.mappings.best(mapped)
         if best is None:
             if memories in self._rough.get((*mapped.key.like, weights), {}):

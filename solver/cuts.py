@@ -20,7 +20,7 @@ def producers(workload: Workload) -> tuple[tuple[int, ...], ...]:
     """Positions of the layers that each layer reads; the network input is none of them."""
     position = {layer.name: i for i, layer in enumerate(workload.layers)}
     return tuple(
-        tuple(position[s] for s in layer.sources if s != workload.input_name)
+        tuple(position[s] for s in layer.all_sources if s != workload.input_name)
         for layer in workload.layers
     )
 

@@ -190,7 +190,7 @@ def pareto_front(
         asked=epsilon,
         complete=complete,
         seconds=time.monotonic() - started,
-        space=stated_space(ranges, tiles, modes, max_depth, rules),
+        space=stated_space(problem, ranges, tiles, modes, max_depth, rules),
     )
 
 

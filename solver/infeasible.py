@@ -21,6 +21,8 @@ def explain_infeasible(tables: StackTables) -> InfeasibleError:
     for index, (layer, model) in enumerate(
         zip(problem.workload.layers, tables.models, strict=True)
     ):
+        if not model.layer.computes:
+            continue
         arrays = model.arrays
         sizes = tables.tile_sizes(index, 1, 1)
         q, factor, _ = spatial_factors(sizes, arrays.unroll_dim, arrays.unroll_factor, arrays.exact)

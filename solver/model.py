@@ -62,7 +62,10 @@ class ScheduleModel:
         self.tables = tables
         self.options = options
         self.weights = weights
-        self.scale = min(OBJECTIVE_SCALE / expected, MOST_UNITS / self._everything())
+        # A stack of concats may cost nothing at all.
+        self.scale = (
+            min(OBJECTIVE_SCALE / expected, MOST_UNITS / self._everything()) if expected else 1.0
+        )
         self.model = cp_model.CpModel()
         self.terms = 0
         self._objective: list[tuple[cp_model.IntVar, int]] = []
@@ -339,6 +342,8 @@ class ScheduleModel:
                 if self.tables.source_of(option, graph, graph.edges[i].tensor) == memory:
                     bits -= kind.edges[i].operand_bits
         if e == len(graph.layers) - 1 and c.output == memory == option.target:
+            if not graph.layers[e].computes:
+                return 0
             bits -= kind.output_bits[e]
         return bits
 

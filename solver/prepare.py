@@ -47,6 +47,7 @@ def search_limits(time_limit_s: float | None, workers: int | None, seed: int) ->
 
 
 def stated_space(
+    problem: Problem,
     ranges: tuple[StackRange, ...],
     tiles: TileSpace,
     modes: tuple[OverlapMode, ...],
@@ -57,7 +58,17 @@ def stated_space(
     notes = []
     if any(not r.is_chain for r in ranges):
         notes.append("a map that another stack than the next reads, too, is kept in DRAM")
-        notes.append("each stack has one last layer; both operands of an add rest in one memory")
+        notes.append("each stack has one last layer; both operands of a join rest in one memory")
+    if any(layer.weight_source is not None for layer in problem.workload.layers):
+        notes.append(
+            "a map that a matmul reads as its matrix lies in DRAM before the stack starts, and "
+            "stays through the stack where its layer keeps it"
+        )
+    if not all(layer.computes for layer in problem.workload.layers):
+        notes.append(
+            "a concat is one map in one memory: its parts are copied there if they lie elsewhere, "
+            "and a part that others read later, too, has room of its own beside it"
+        )
     if not rules.joint_capacity:
         notes.append("feature maps between stacks live in DRAM (the reference knows no other)")
     if len(modes) < len(OverlapMode):

@@ -279,7 +279,7 @@ def problem_report(problem: Problem) -> RenderableType:
     layers = _table("layer", "kind", "reads", "loops")
     for layer in problem.workload.layers:
         loops = " ".join(f"{dim}{size}" for dim, size in layer.loops)
-        layers.add_row(layer.name, layer.kind.value, ", ".join(layer.sources), loops)
+        layers.add_row(layer.name, layer.kind.value, ", ".join(layer.all_sources), loops)
     right = ("bits", "bits/cycle", "pJ/word r/w", "copies")
     memories = _table("memory", *right, "holds", right=right)
     for memory in problem.hardware.memories:

@@ -77,7 +77,9 @@ class Screen:
                         self._counts[grid, axis, cached, position] = count
                         found = sizes.setdefault(position, (set(), set()))
                         found[number].update(count.outputs.tolist())
-        self.layers: dict[int, LayerSums] = layer_sums(tables, sizes)
+        # Concats cost nothing, so they have no sums.
+        computing = {p: s for p, s in sizes.items() if tables.problem.workload.layers[p].computes}
+        self.layers: dict[int, LayerSums] = layer_sums(tables, computing)
         self._known: dict[tuple[_Grid, int, Fetched, bool], tuple[np.ndarray, np.ndarray]] = {}
 
     @staticmethod
@@ -94,6 +96,9 @@ class Screen:
         self, grid: _Grid, layer: int, *, from_dram: Fetched, to_dram: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """(pJ, cycles) [mode, width, height] of one layer in the stacks of a grid."""
+        if layer not in self.layers:
+            nothing = np.zeros((len(grid.modes), len(grid.widths), len(grid.heights)))
+            return nothing, nothing
         key = (grid, layer, from_dram, to_dram)
         if key not in self._known:
             found = [
@@ -120,12 +125,16 @@ class Screen:
         return {p: tuple(flags) for p, flags in found.items()}
 
     def _exported_pj(self, r: StackRange) -> float:
-        """pJ of writing maps out while the stack runs: each goes over DRAM's link once."""
+        """pJ of writing maps out while the stack runs: each goes over DRAM's link once.
+
+        Not that of a concat, whose parts may lie in DRAM anyway.
+        """
         if not r.exports:
             return 0.0
         graph = self.tables.graph(r.layers)
         link = link_pj_per_bit(self.tables.problem.hardware, Operand.O, inward=False)
-        return sum(graph.tensors[e].map_bits for e in graph.exports) * link
+        computed = [e for e in graph.exports if graph.layers[e].computes]
+        return sum(graph.tensors[e].map_bits for e in computed) * link
 
     def screen(self) -> tuple[ScreenedRange, ...]:
         """Floors of every option of every range, by all that was sharpened so far."""
@@ -176,9 +185,8 @@ class Screen:
         pause: Callable[[], object],
     ) -> dict[int, tuple[float, float]]:
         """What `sharpen` would bring and take by variant: (weighted rise per map, seconds)."""
-        sums = self.layers[layer]
         return {
-            variant: sums.promise(variant, need, weights, pause)
+            variant: self.layers[layer].promise(variant, need, weights, pause)
             for variant, need in self._wanted(layer, alive).items()
         }
 
@@ -205,6 +213,8 @@ class Screen:
         self, layer: int, alive: list[tuple[StackRange, np.ndarray]]
     ) -> dict[int, np.ndarray]:
         """Sizes [w, h] of a layer's tiles that occur in options that matter, by variant."""
+        if layer not in self.layers:
+            return {}
         cases: dict[tuple[_Grid, bool, bool], np.ndarray] = {}
         for r, mask in alive:
             if layer not in r.layers:

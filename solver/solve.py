@@ -62,7 +62,7 @@ def solve(
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
     if pins is not None:
         ranges = pinned_ranges(problem, ranges, pins)
-    space = stated_space(ranges, tiles, modes, max_depth, rules)
+    space = stated_space(problem, ranges, tiles, modes, max_depth, rules)
     if pins is not None and pins != Pins():
         notes = (pins_note(problem, pins), *space.notes)
         space = replace(space, notes=notes, pins=pins_to_dict(problem, pins))
@@ -107,7 +107,7 @@ def evaluate_stacks(
         )
         for number, (stack, tile_x, tile_y, mode) in enumerate(stacks)
     )
-    space = stated_space(ranges, TileSpace(text="fixed"), tuple(OverlapMode), None, rules)
+    space = stated_space(problem, ranges, TileSpace(text="fixed"), tuple(OverlapMode), None, rules)
     limits = search_limits(time_limit_s, None, 0)
     return _Search(tables, ranges, objective, limits, None, space).run()
 

@@ -10,7 +10,7 @@ from cost.rules import RuleSet
 from cost.stack_graph import consumers
 from problems.errors import ProblemError
 from problems.problem import Problem
-from problems.workload import Layer
+from problems.workload import Layer, Workload
 from solver.cuts import ancestors, cuts, producers
 from solver.placements import memory_domains
 
@@ -129,13 +129,16 @@ def axis_unrolling(problem: Problem, layer: Layer, dim: str) -> int:
 def boundary_memories(problem: Problem, layer: int, rules: RuleSet) -> tuple[int, ...]:
     """Memories where the feature map after `layer` (-1: network input) may live whole.
 
-    The network's input and outputs live in DRAM. Only the exact rules know other places.
+    The network's input and outputs live in DRAM, and so do maps that a matmul reads as its
+    matrix. Only the exact rules know other places.
     """
     domains = memory_domains(problem.hardware)
     workload = problem.workload
     if layer < 0 or not rules.joint_capacity or not consumers(workload)[layer]:
         return (domains.dram,)
     produced = workload.layers[layer]
+    if any(reader.weight_source == produced.name for reader in workload.layers):
+        return (domains.dram,)
     bits = produced.precision.output_bits * produced.channels * produced.sizes["B"]
     bits *= produced.sizes["OX"] * produced.sizes["OY"]
     return tuple(i for i in domains.caches if bits <= domains.sizes_bits[i])
@@ -168,6 +171,8 @@ def stack_ranges(
             if max_depth is not None and len(stack) > max_depth:
                 continue
             layers = tuple(sorted(stack))
+            if _makes_its_matrix(workload, layers):
+                continue
             # The last stack's map is all read here if it comes from chip.
             carried = sorted(
                 {p for e in layers for p in producers(workload)[e] if p in cut}
@@ -198,6 +203,15 @@ def stack_ranges(
                     )
                 )
     return tuple(ranges)
+
+
+def _makes_its_matrix(workload: Workload, layers: tuple[int, ...]) -> bool:
+    """Whether a matmul of a stack would read a map of the same stack as its matrix.
+
+    All of it is needed for the first tile, so that there would be nothing to fuse.
+    """
+    names = {workload.layers[e].name for e in layers}
+    return any(workload.layers[e].weight_source in names for e in layers)
 
 
 def _tile_sizes(

@@ -22,7 +22,7 @@ from cost.rules import RuleSet
 from cost.stack_graph import StackGraph, stack_graph
 from cost.stack_tiles import StackTiling, TileKind, tile_stack
 from problems.problem import Problem
-from problems.workload import LayerKind, Operand
+from problems.workload import Operand
 from solver.placements import (
     MemoryDomains,
     h_memories,
@@ -441,7 +441,7 @@ class StackTables:
 
     def _weight_domain(self, layer: int, kind: TileKind) -> tuple[int, ...]:
         hardware = self.problem.hardware
-        if self.problem.workload.layers[layer].kind is LayerKind.ADD:
+        if self.problem.workload.layers[layer].kind.joins:
             return (-1,)
         if not self.rules.charge_weight_arrival and kind.loads_weights:
             # The reference maps the first tile's weights over the whole chain.
@@ -461,6 +461,9 @@ class StackTables:
         last: bool,
     ) -> None:
         layer_index = option.layers[e]
+        if not self.problem.workload.layers[layer_index].computes:
+            self._fill_concat(out, option, kind, e, last=last)
+            return
         bounds = self.layer_bounds(layer_index, *kind.sizes[e])
         domains, levels = self.domains, self._levels
         for w, weight_memory in enumerate(weights):
@@ -474,6 +477,16 @@ class StackTables:
                     if last and output_memory != option.target:
                         continue
                     out[w, i, o] = bounds[a, b, levels[Operand.O][output_memory]]
+
+    def _fill_concat(
+        self, out: np.ndarray, option: StackOption, kind: TileKind, e: int, *, last: bool
+    ) -> None:
+        """A concat costs nothing where its parts are, and is nowhere else."""
+        domains = self.domains
+        for i, memory in enumerate(domains.inputs):
+            fits = kind.operand_bits[e] <= domains.sizes_bits[memory]
+            if fits and memory in domains.outputs and (not last or memory == option.target):
+                out[0, i, domains.outputs.index(memory)] = 0.0
 
     def option_bounds(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
         """Lower bounds of the option's cost for every weight pair [k, (pJ, cycles)]."""
@@ -504,7 +517,7 @@ class StackTables:
     def main_bound(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
         """`option_bounds` in which only the commonest kind of tile is looked at closely."""
         tiling = self.tiling(option)
-        main = main_kind(tiling)
+        graph, main = tiling.graph, main_kind(tiling)
         total = np.zeros(len(weights))
         for i, kind in enumerate(tiling.kinds):
             if i == main:
@@ -513,7 +526,7 @@ class StackTables:
                 total += kind.count * kind_bounds(f, table.g, table.linked, weights)
             else:
                 for e, (width, height) in enumerate(kind.sizes):
-                    if kind.runs(e):
+                    if kind.runs(e) and graph.layers[e].computes:
                         floor = self._floor(option.layers[e], width, height)
                         total += kind.count * (weights @ floor)
         return total
@@ -573,8 +586,13 @@ class StackTables:
         v_bits = by_layer(list(tiling.v_cache_bits))
         input_bits = by_layer([edge.operand_bits for edge in kind.kind.edges])
         output_bits = np.array(kind.kind.output_bits, dtype=np.float64)
+        for e, layer in enumerate(graph.layers):
+            if not layer.computes:
+                output_bits[e] = 0.0  # its parts are its output
         if option.target != self.domains.dram:
             output_bits[n - 1] = 0.0
+            if not graph.layers[-1].computes:
+                input_bits[n - 1] = 0.0
         weight_bits = np.array(
             [layer.weight_volume_bits if layer.has_weights else 0 for layer in graph.layers],
             dtype=np.float64,

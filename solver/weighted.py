@@ -336,7 +336,7 @@ class WeightedSolver:
                 stages[i] = state.stage.get(weights, 0)
                 if weights in state.solved:
                     stages[i] = SOLVED
-                if np.isfinite(bounds[i]) and stages[i] != stage:
+                if known > 0 and np.isfinite(bounds[i]) and stages[i] != stage:
                     rise[stage] += (float(bounds[i]) / known * rise[stages[i]] - rise[stage]) / 8
 
     def _try(self, state: _OptionState, weights: tuple[float, float]) -> _Hard | None:
@@ -449,7 +449,7 @@ class WeightedSolver:
             enough = max(min(most, rival), known * (1 + PROGRESS))
             floor = self.builder.sharpen(state.option, weights, enough)
             state.planes.append((*weights, floor))
-            if floor < enough:
+            if floor < enough or floor <= 0.0:
                 state.stage[weights] = SHARPENED
             return
         self._decide(state, weights, most)

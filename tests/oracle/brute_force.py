@@ -33,7 +33,7 @@ from cost.recost_tiles import (
 )
 from cost.rules import RuleSet
 from cost.schedule import LayerTilePlan, ScheduledMapping, StackPlan, TilePlan
-from problems import Layer, Operand, Problem
+from problems import Layer, LayerKind, Operand, Problem
 from tests.oracle.all_mappings import AllMappings, Point, clean, prime_loops
 
 NO_MAPPING = ScheduledMapping(loops=(), cuts={}, double_buffered={})
@@ -93,6 +93,8 @@ class BruteForce:
                     if last in done:
                         continue
                     stack = (needs[last] | {last}) - done
+                    if any(workload.by_name[name].weight_source in stack for name in stack):
+                        continue
                     if carried is not None and not self._readers(carried) <= stack:
                         continue
                     run = tuple(name for name in names if name in stack)
@@ -153,7 +155,10 @@ class BruteForce:
         return self._stacks[key]
 
     def _boundaries(self, last: str) -> list[str]:
-        if not self._readers(last) or not self.rules.joint_capacity:
+        readers = [self.problem.workload.by_name[name] for name in self._readers(last)]
+        if not readers or not self.rules.joint_capacity:
+            return [self.dram]
+        if any(reader.weight_source == last for reader in readers):
             return [self.dram]
         bits = map_bits(self.problem.workload, last)
         return [name for name in self.shared if self.size[name] >= bits]
@@ -398,7 +403,10 @@ class _Tile:
             exported *= element_bits(view.workload, layer.name)
         key = repr((step, operands, exported, sorted(budgets.items()), in_place))
         if key not in brute.known:
-            points = brute.mappings(layer, step).pareto(budgets, in_place)
+            if layer.kind is LayerKind.CONCAT:
+                points = self._union(n, step, budgets, operands, where)
+            else:
+                points = brute.mappings(layer, step).pareto(budgets, in_place)
             copies = copies_before(view.hardware, step, operands, brute.rules)
             out = writing_out(view.hardware, exported, output)
             beside = (
@@ -407,6 +415,28 @@ class _Tile:
             )
             brute.known[key] = tuple(add(points, (beside,)))
         return brute.known[key]
+
+    def _union(
+        self,
+        n: int,
+        step: LayerTilePlan,
+        budgets: Mapping[int, int],
+        operands: Sequence[OperandCopies],
+        where: tuple[str, ...],
+    ) -> tuple[Point, ...]:
+        """Nothing to pay for a concat whose parts, side by side, fit where it is."""
+        if step.operand != step.output:
+            return ()
+        width = self.view.layers[n].precision.output_bits
+        bits = step.width * step.height * map_channels(self.view.workload, step.layer) * width
+        if n == len(self.view.layers) - 1:
+            bits = 0  # it lies in the map after the stack
+        else:
+            for operand, place in zip(operands, where, strict=True):
+                if step.operand == place == operand.source:
+                    bits -= operand.bits.input_bits
+        memory = memory_index(self.view.hardware, step.output)
+        return ((0.0, 0),) if bits <= budgets.get(memory, bits) else ()
 
     def _in_place(
         self, n: int, step: LayerTilePlan, where: tuple[str, ...]

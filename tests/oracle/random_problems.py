@@ -219,13 +219,13 @@ def random_graph(rng: Random, *, levels: int = 3, size: int = 3, tight: float = 
     bits = rng.choice((4, 8))
     width, height, channels = rng.randint(1, size), rng.randint(1, size), rng.randint(1, 2)
     form = rng.choice(("chain", "around input", "around layer", "two branches", "two strided"))
-    start = _Map("input", width, height, channels)
+    start = Map("input", width, height, channels)
     layers: list[Layer] = []
 
-    def grow(source: _Map, stride: int, channels: int = 0) -> _Map:
+    def grow(source: Map, stride: int, channels: int = 0) -> Map:
         layer = padded_layer(rng, f"l{len(layers)}", source, bits, stride, channels)
         layers.append(layer)
-        return _Map(layer.name, layer.sizes["OX"], layer.sizes["OY"], layer.channels)
+        return Map(layer.name, layer.sizes["OX"], layer.sizes["OY"], layer.channels)
 
     if form == "chain":
         grow(grow(start, rng.choice((1, 2))), 1)
@@ -248,7 +248,7 @@ def random_graph(rng: Random, *, levels: int = 3, size: int = 3, tight: float = 
 
 
 @dataclass(frozen=True)
-class _Map:
+class Map:
     """A feature map on its way through the random graph."""
 
     name: str
@@ -258,7 +258,7 @@ class _Map:
 
 
 def padded_layer(
-    rng: Random, name: str, source: _Map, bits: int, stride: int, channels: int = 0
+    rng: Random, name: str, source: Map, bits: int, stride: int, channels: int = 0
 ) -> Layer:
     """A layer that keeps the size of its input at stride 1; `channels` 0 for any number."""
     kind = rng.choice((LayerKind.CONV, LayerKind.CONV, LayerKind.DEPTHWISE, LayerKind.MAX_POOL))
@@ -298,7 +298,7 @@ def padded_layer(
     )
 
 
-def addition(rng: Random, number: int, ends: tuple[_Map, _Map], bits: int) -> Layer:
+def addition(rng: Random, number: int, ends: tuple[Map, Map], bits: int) -> Layer:
     """The sum of two maps of one size, in either order."""
     return Layer(
         name=f"l{number}",

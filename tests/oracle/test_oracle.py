@@ -15,12 +15,24 @@ from solver.solve import solve
 from solver.space import TileSpace
 from tests.oracle.all_mappings import Point
 from tests.oracle.brute_force import BruteForce, TooLargeError
+from tests.oracle.random_kinds import random_concat, random_matmul
 from tests.oracle.random_problems import random_graph, random_problem
 
 WIDTHS, HEIGHTS = (1, 2), (1, 3)
 CASES, BLOCKS = 36, 6
 """Problems per family; each is solved for all three objectives."""
-FAMILIES = {"chains, exact": EXACT, "chains, defines": DEFINES, "branches and padding": EXACT}
+FAMILIES = {
+    "chains, exact": EXACT,
+    "chains, defines": DEFINES,
+    "branches and padding": EXACT,
+    "matmuls of two maps": EXACT,
+    "concats": EXACT,
+}
+GRAPHS = {
+    "branches and padding": random_graph,
+    "matmuls of two maps": random_matmul,
+    "concats": random_concat,
+}
 
 
 def modes_of(rules: RuleSet) -> tuple[OverlapMode, ...]:
@@ -31,8 +43,8 @@ def modes_of(rules: RuleSet) -> tuple[OverlapMode, ...]:
 def draw(family: str, seed: int, size: int = 2) -> Problem:
     """A problem of a family; `size` bounds the maps of graphs."""
     rng, levels = Random(seed), 2 + seed % 3 // 2
-    if family == "branches and padding":
-        return random_graph(rng, size=size, levels=levels, tight=(1, 1, 4)[seed % 3])
+    if family in GRAPHS:
+        return GRAPHS[family](rng, size=size, levels=levels, tight=(1, 1, 4)[seed % 3])
     return random_problem(rng, 1 + (seed % 2) + (seed % 8 == 7), size=3, levels=levels)
 
 

@@ -17,9 +17,12 @@ layers:
   - {name: average, kind: average_pool, from: max, loops: {G: 6, OY: 4, OX: 4, FY: 3, FX: 3},
      padding: 1}
   - {name: add, kind: add, from: [max, average], loops: {G: 6, OY: 4, OX: 4}}
-  - {name: pointwise, kind: pointwise, from: add, loops: {K: 5, C: 6, OY: 4, OX: 4}}
+  - {name: concat, kind: concat, from: [add, max, average], loops: {G: 18, OY: 4, OX: 4}}
+  - {name: pointwise, kind: pointwise, from: concat, loops: {K: 5, C: 18, OY: 4, OX: 4}}
   - {name: matmul, kind: matmul, from: pointwise, loops: {K: 7, C: 5, OY: 4, OX: 4}}
-  - {name: global, kind: global_pool, from: matmul, loops: {G: 7, FY: 4, FX: 4}}
+  - {name: narrow, kind: pointwise, from: pointwise, loops: {K: 16, C: 5, OY: 4, OX: 4}}
+  - {name: product, kind: matmul, from: [narrow, matmul], loops: {K: 7, C: 16, OY: 4, OX: 4}}
+  - {name: global, kind: global_pool, from: product, loops: {G: 7, FY: 4, FX: 4}}
   - {name: fc, kind: fully_connected, from: global, loops: {K: 9, C: 7}}
 """
 
@@ -47,6 +50,7 @@ def test_network_has_every_kind(layers: dict[str, Layer]) -> None:
         ("average", "FY FX", "B G", True, "B G OY OX"),
         ("global", "FY FX", "B G", True, "B G OY OX"),
         ("add", None, "B G OY OX", False, "B G OY OX"),
+        ("concat", None, "B G OY OX", False, "B G OY OX"),
         ("pointwise", "K C", "B C OY OX", False, "B K OY OX"),
         ("matmul", "K C", "B C OY OX", False, "B K OY OX"),
         ("fc", "K C", "B C OY OX", False, "B K OY OX"),
@@ -78,8 +82,11 @@ def test_loops_that_touch_each_operand(
         ("max", 6, 6, 0),
         ("average", 6, 6, 0),
         ("add", 6, 6, 0),
-        ("pointwise", 6, 5, 30 * 8),
+        ("concat.1", 12, 12, 0),
+        ("concat", 18, 18, 0),
+        ("pointwise", 18, 5, 90 * 8),
         ("matmul", 5, 7, 35 * 8),
+        ("product", 16, 7, 16 * 7 * 8),
         ("global", 7, 7, 0),
         ("fc", 7, 9, 63 * 8),
     ],
@@ -100,3 +107,18 @@ def test_rules_for_pools_hold_for_every_pool(layers: dict[str, Layer]) -> None:
     for name in ("max", "average", "global", "add", "depthwise"):
         assert [unroll.loop_dim for unroll in hardware.unrolling("kinds", layers[name])][0] == "G"
     assert hardware.unrolling("kinds", layers["matmul"])[0].loop_dim == "K"
+
+
+def test_concat_of_many_is_joined_two_at_a_time(layers: dict[str, Layer]) -> None:
+    """A concat of three maps is one of two, with the third beside it."""
+    assert layers["concat.1"].sources == ("add", "max")
+    assert layers["concat"].sources == ("concat.1", "average")
+    assert [layers[name].computes for name in ("concat.1", "concat", "add")] == [False, False, True]
+
+
+def test_second_map_of_a_matmul_is_its_matrix(layers: dict[str, Layer]) -> None:
+    """The matrix is no activation operand, and the layer reads it all the same."""
+    layer = layers["product"]
+    assert (layer.sources, layer.weight_source) == (("narrow",), "matmul")
+    assert layer.all_sources == ("narrow", "matmul")
+    assert layer.weight_volume_bits == 7 * 16 * 8
