@@ -12,7 +12,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cost.boundary_tables import OUT, visits
 from cost.lattice import suffix_minimum
 
 ROUNDING = 1e-12
@@ -20,8 +19,6 @@ ROUNDING = 1e-12
 SAME = 1e-14
 """Relative: a partial chain built up in another order."""
 FOUND, NOTHING, TOO_MANY = 0, 1, 2
-WAYS = 4
-"""Columns of `place` in a partial chain: boundaries left of each operand, and the point."""
 
 
 @njit(cache=True)
@@ -103,34 +100,20 @@ def on_cheap_chains(costs, possible, to_go, bounds, axes, strides, most):
 
 
 @njit(cache=True)
-def _sums_above(t, rel):
-    """[i]: whether loops above a point add to the same outputs again."""
-    n = t.products.shape[0]
-    out = np.zeros(n, dtype=np.bool_)
-    for i in range(n):
-        periods, distinct = visits(t.products[i], t.q, rel)
-        out[i] = periods > distinct
-    return out
-
-
-@njit(cache=True)
-def _contended(a, t, levels, possible, block_bits, reserved, budget):
-    """Memories that some choice of blocks overfills, and for every memory its rank or -1."""
-    most = reserved.copy()
-    growth = max(0.0, a.precision[OUT, 0] / a.precision[OUT, 1] - 1.0)
+def _contended(a, t, levels, possible, room):
+    """Memories that some choice of blocks overfills: how many, and every memory's rank or -1."""
+    most = np.zeros(len(room))
     for o in range(3):
         for m in range(levels[o] - 1):
             high = 0.0
             for i in range(t.bits.shape[2]):
                 if possible[o, m, i]:
-                    extra = block_bits[o, m, i] * growth if o == OUT else 0.0
-                    high = max(high, t.bits[o, m, i] + extra)
+                    high = max(high, t.bits[o, m, i])
             most[a.mem_index[o, m]] += high
-    most[a.mem_index[OUT, levels[OUT] - 1]] += t.tensor_bits[OUT] * growth
-    rank = np.full(len(budget), -1, dtype=np.int64)
+    rank = np.full(len(room), -1, dtype=np.int64)
     n = 0
-    for k in range(len(budget)):
-        if most[k] > budget[k]:
+    for k in range(len(room)):
+        if most[k] > room[k]:
             rank[k] = n
             n += 1
     return n, rank
@@ -186,66 +169,57 @@ def _may_gain(a, exponents, axes, o, low, high):
 
 
 @njit(cache=True)
+def _dominated(value, label, other, after):
+    """Whether a partial chain taken up before costs and takes no more than this one."""
+    while other >= 0:
+        # Prices make dearer chains come first that hold less.
+        beaten = value[other, 0] <= value[label, 0] * (1 + SAME)
+        for k in range(1, value.shape[1]):
+            if value[other, k] > value[label, k]:
+                beaten = False
+                break
+        if beaten:
+            return True
+        other = after[other, 0]
+    return False
+
+
+@njit(cache=True)
 def cheapest_fitting_chain(
-    a,
-    t,
-    levels,
-    costs,
-    to_go,
-    priced_to_go,
-    prices,
-    block_bits,
-    reserved,
-    budget,
-    most,
-    most_labels,
-    chain,
+    a, t, levels, costs, to_go, priced_to_go, prices, room, most, most_labels, chain
 ):
-    """Best-first search for the cheapest chain that fits `budget` [memory].
+    """Best-first search for the cheapest chain whose blocks fit `room` [memory].
 
     `costs` [o, m, i] (infinite where impossible) and their `completion_table`, as they are
-    and with `prices` [memory] on `t.bits`. Those are the bits beyond the least of their
-    boundary; the least are `reserved` [memory], and `block_bits` are all of them. Chains
-    dearer than `most` are not looked at. Returns (outcome, cost, labels) and the points in
-    `chain` [o, m].
+    and with `prices` [memory] on `t.bits`. Chains dearer than `most` are not looked at.
+    Returns (outcome, cost, partial chains) and the points in `chain` [o, m].
     """
     n = costs.shape[2]
     possible = costs < np.inf
-    sums = _sums_above(t, a.rel[OUT])
-    narrow, wide = a.precision[OUT, 1], a.precision[OUT, 0]
-    if levels[OUT] == 1 and sums[0]:
-        # All outputs rest in their lowest level, unfinished at first.
-        reserved = reserved.copy()
-        reserved[a.mem_index[OUT, 0]] += t.tensor_bits[OUT] / narrow * (wide - narrow)
-    n_contended, rank = _contended(a, t, levels, possible, block_bits, reserved, budget)
-    room = np.zeros(n_contended)
+    n_contended, rank = _contended(a, t, levels, possible, room)
+    free = np.zeros(n_contended)
     price = np.zeros(n_contended)
-    for k in range(len(budget)):
+    for k in range(len(room)):
+        if room[k] < 0:
+            return NOTHING, np.inf, 0
         if rank[k] >= 0:
-            room[rank[k]] = budget[k] - reserved[k]
+            free[rank[k]] = room[k]
             price[rank[k]] = prices[k]
-        elif reserved[k] > budget[k]:
-            return NOTHING, np.inf, 0
-        if rank[k] >= 0 and room[rank[k]] < 0:
-            return NOTHING, np.inf, 0
     shape = to_go.shape
     capacity = 4096
-    # Numbers of a partial chain: cost, then bits by which the block of O above widens if its
-    # sums prove unfinished, then what it takes of each contended memory.
-    value = np.zeros((capacity, 2 + n_contended))
-    place = np.zeros((capacity, WAYS + 3), dtype=np.int64)
-    """(boundaries left [3], point, last point of O, parent, operand placed)."""
+    # Of a partial chain: its cost, and what it takes of each contended memory.
+    value = np.zeros((capacity, 1 + n_contended))
+    # Boundaries left of each operand, the point, the chain one shorter, the operand placed.
+    place = np.zeros((capacity, 6), dtype=np.int64)
     heap_cost = np.zeros((capacity, 1))
     heap_label = np.zeros((capacity, 1), dtype=np.int64)
+    # Partial chains taken up, by boundaries left and point: the last, and the one before each.
     head = np.full(shape[0] * shape[1] * shape[2] * n, -1, dtype=np.int64)
     after = np.full((capacity, 1), -1, dtype=np.int64)
     for o in range(3):
         place[0, o] = levels[o] - 1
     place[0, 3] = n - 1
-    place[0, 4] = n - 1
-    place[0, 5] = -1
-    if levels[OUT] > 1:
-        value[0, 1] = t.tensor_bits[OUT] / narrow * (wide - narrow)
+    place[0, 4] = -1
     used = 1
     size = 1
     left = np.zeros(3, dtype=np.int64)
@@ -260,23 +234,13 @@ def cheapest_fitting_chain(
         point = place[label, 3]
         if left[0] + left[1] + left[2] == 0:
             total = value[label, 0]
-            while place[label, 5] >= 0:
-                o = place[label, 6]
+            while place[label, 4] >= 0:
+                o = place[label, 5]
                 chain[o, place[label, o]] = place[label, 3]
-                label = place[label, 5]
+                label = place[label, 4]
             return FOUND, total, used
         slot = ((left[0] * shape[1] + left[1]) * shape[2] + left[2]) * n + point
-        other = head[slot]
-        dominated = False
-        while other >= 0 and not dominated:
-            # Prices make dearer chains come first that hold less.
-            dominated = value[other, 0] <= value[label, 0] * (1 + SAME)
-            for k in range(1, 2 + n_contended):
-                if value[other, k] > value[label, k]:
-                    dominated = False
-                    break
-            other = after[other, 0]
-        if dominated:
+        if _dominated(value, label, head[slot], after):
             continue
         after[label, 0] = head[slot]
         head[slot] = label
@@ -298,23 +262,14 @@ def cheapest_fitting_chain(
                     continue
                 if not _may_gain(a, t.exponents, t.axes, o, i, point):
                     continue
-                for k in range(n_contended):
-                    take[k] = value[label, 2 + k]
-                if memory >= 0:
-                    take[memory] += t.bits[o, m, i]
-                pending = value[label, 1]
-                if o == OUT:
-                    upper = rank[a.mem_index[OUT, m + 1]]
-                    if sums[i] and not sums[place[label, 4]] and upper >= 0:
-                        take[upper] += pending
-                    pending = 0.0
-                    if m > 0 and not sums[i]:
-                        pending = block_bits[OUT, m, i] / narrow * (wide - narrow)
-                fits = True
                 bound = cost + priced_below[i]
+                fits = True
                 for k in range(n_contended):
-                    bound -= price[k] * (room[k] - take[k])
-                    if take[k] > room[k]:
+                    take[k] = value[label, 1 + k]
+                    if k == memory:
+                        take[k] += t.bits[o, m, i]
+                    bound -= price[k] * (free[k] - take[k])
+                    if take[k] > free[k]:
                         fits = False
                 bound = max(bound, cost + below[i])
                 if not fits or bound > most:
@@ -326,15 +281,12 @@ def cheapest_fitting_chain(
                 if size == heap_cost.shape[0]:
                     heap_cost, heap_label = _doubled(heap_cost), _doubled(heap_label)
                 value[used, 0] = cost
-                value[used, 1] = pending
-                for k in range(n_contended):
-                    value[used, 2 + k] = take[k]
+                value[used, 1:] = take
                 for k in range(3):
                     place[used, k] = left[k]
                 place[used, 3] = i
-                place[used, 4] = i if o == OUT else place[label, 4]
-                place[used, 5] = label
-                place[used, 6] = o
+                place[used, 4] = label
+                place[used, 5] = o
                 heap_cost[size, 0] = bound
                 heap_label[size, 0] = used
                 used += 1
