@@ -95,7 +95,9 @@ def leaf(t, s, energy, depth):
     """Cost a complete chain and keep it unless it does not fit or is dominated."""
     s.counters[LEAVES] += 1
     below = products_below(t.tables.products, s.placed, t.levels)
-    usage = memory_use(t.layer, below, s.flags, t.levels, t.tables.q, t.tables.energy_factor, t.sizes)
+    usage = memory_use(
+        t.layer, below, s.flags, t.levels, t.tables.q, t.tables.energy_factor, t.sizes
+    )
     for k in range(usage.shape[0]):
         if usage[k] > t.budget[k]:
             return

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cost.boundary_tables import OUT
 from cost.memory_use import memory_use, products_below, reference_flags
 from cost.tile_latency import mapping_latency
 

@@ -59,9 +59,7 @@ class ChainSpace:
 
     def cost(self, chain: np.ndarray, costs: np.ndarray) -> float:
         """Sum of `costs` [o, m, i] over a chain."""
-        return sum(
-            float(costs[o, m, chain[o, m]]) for o in range(3) for m in range(self.bounds[o])
-        )
+        return sum(float(costs[o, m, chain[o, m]]) for o in range(3) for m in range(self.bounds[o]))
 
     def energy_pj(self, chain: np.ndarray) -> float:
         """What crosses the boundaries of a chain."""

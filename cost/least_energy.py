@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cost.boundary_tables import SIZE
+from cost.boundary_tables import OUT, SIZE
 from cost.chain_order import order_chain
 from cost.chain_space import ChainSpace, shared_out, spaces_of_known_width
 from cost.layer_model import LayerModel
 from cost.least_chain import FOUND, ROUNDING, TOO_MANY, on_cheap_chains
 from cost.mapping_search import MappingPoint, best_mapping
-from cost.mapping_tables import energy_tables, latency_views, with_views
+from cost.mapping_tables import MappingTables, energy_tables, with_views
 from problems.workload import LOOP_DIMS
 
 FEW_LABELS = 4_000
@@ -142,7 +142,7 @@ def _faster(least: _Least, amounts: np.ndarray, best: _Ordered) -> _Ordered:
     if int(cheap.sum()) == int(bounds.sum()):
         return best
     views = with_views(a, space.sizes, space.levels, t, cheap, amounts)
-    costs, constants = latency_views(a, views, space.levels, True)
+    costs, constants = _lengths(space, views)
     longest = float(costs.max())
     if longest <= 0:
         return best
@@ -174,6 +174,18 @@ def _faster(least: _Least, amounts: np.ndarray, best: _Ordered) -> _Ordered:
         if ordered is not None and ordered.latency_cycles < best.latency_cycles:
             best = ordered
     return best
+
+
+def _lengths(space: ChainSpace, views: MappingTables) -> tuple[np.ndarray, np.ndarray]:
+    """(costs [v, o, m, i], constants [v]): cycles of chains as each view sees them.
+
+    Unlike in a bound the first block of both inputs counts on every link.
+    """
+    costs = views.views.copy()
+    costs[:, :OUT] += views.first[:OUT]
+    if space.model.arrays.drain and space.bounds[OUT] > 0:
+        costs[:, OUT, space.bounds[OUT] - 1] += views.first[OUT, space.bounds[OUT] - 1]
+    return costs, views.constants
 
 
 def _written_out(space: ChainSpace, chain: _Ordered) -> MappingPoint:
