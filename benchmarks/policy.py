@@ -2,16 +2,20 @@
 
     python benchmarks/policy.py [PROBLEM ...] [--tiles 6x6 | two] [--mapper lpf6 exact]
     python benchmarks/policy.py --catalogue
+    python benchmarks/policy.py --sweep
 
 Every point is timed alone, its mapper knowing nothing yet: CPU seconds of this process.
 `--catalogue` takes all pairs of the catalogue at two tiles in three modes. Points over the
 limit (10 s for the reference's mapper, 0.5 s for ours) are listed, with the layer-tile that
-took the longest. Not a test.
+took the longest. `--sweep` takes the recorded sweep of FSRCNN on Meta-prototype-like DF
+with our mapper and prints every row: seconds, and our energy over the recorded one. Not a
+test.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Mapping
@@ -37,6 +41,8 @@ from solver.policies.defines import grid_tiles  # noqa: E402
 
 LIMIT_S = {"lpf6": 10.0, "exact": 0.5}
 LPF_LIMIT = 6
+SWEEP = ROOT / "tests" / "data" / "golden" / "sweep_fsrcnn__meta-proto-df.json"
+SWEPT = "fsrcnn@meta-proto-df"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +55,7 @@ class Timing:
     tile: tuple[int, int]
     seconds: float
     slowest: str
+    energy_pj: float | None
     edp: float | None
     fault: str = ""
 
@@ -79,11 +86,14 @@ class _Watched:
 def main() -> int:
     """Run the benchmark; exit code 0 whatever the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("problems", nargs="*", default=["fsrcnn@meta-proto-df"])
+    parser.add_argument("problems", nargs="*", default=[SWEPT])
     parser.add_argument("--catalogue", action="store_true", help="every pair of the catalogue")
+    parser.add_argument("--sweep", action="store_true", help="every row of the recorded sweep")
     parser.add_argument("--tiles", choices=("6x6", "two"), default=None)
     parser.add_argument("--mapper", nargs="+", choices=sorted(LIMIT_S), default=["exact", "lpf6"])
     args = parser.parse_args()
+    if args.sweep:
+        return _sweep()
     names = args.problems
     if args.catalogue:
         known = catalogue()
@@ -111,6 +121,37 @@ def main() -> int:
     return 0
 
 
+def _sweep() -> int:
+    """Time every row of the recorded sweep with our mapper."""
+    _warm_up()
+    problem = load_problem(SWEPT)
+    table = Table(title=f"{SWEPT}: the recorded sweep with the exact mapper")
+    for column in ("mode", "tile", "seconds", "pJ", "over recorded", "EDP"):
+        table.add_column(column, justify="left" if column == "mode" else "right")
+    seconds, ratios = [], []
+    for mode, x, y, recorded_pj, _ in json.loads(SWEEP.read_text()):
+        timing = _time(problem, "exact", OverlapMode(mode), (x, y))
+        if timing.energy_pj is None or timing.edp is None:
+            raise FuseproofError(f"{mode} {x} x {y}: {timing.fault}")
+        seconds.append(timing.seconds)
+        ratios.append(timing.energy_pj / recorded_pj)
+        table.add_row(
+            mode,
+            f"{x} x {y}",
+            f"{timing.seconds:.3f}",
+            f"{timing.energy_pj:.6e}",
+            f"{ratios[-1]:.4f}",
+            f"{timing.edp:.5e}",
+        )
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    console.print(
+        f"{len(seconds)} rows: {sum(seconds) / len(seconds):.3f} s on average, "
+        f"{max(seconds):.3f} s at most; energy {max(ratios):.4f} of the recorded at most"
+    )
+    return 0
+
+
 def _two_of(grid: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     """A small tile and the middle one of a grid."""
     return tuple(dict.fromkeys((grid[len(grid) // 4], grid[len(grid) // 2])))
@@ -118,7 +159,7 @@ def _two_of(grid: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
 
 def _warm_up() -> None:
     """Load the compiled functions."""
-    problem = load_problem("fsrcnn@meta-proto-df")
+    problem = load_problem(SWEPT)
     for kind in LIMIT_S:
         _time(problem, kind, OverlapMode.FULLY_CACHED, (4, 72))
 
@@ -130,13 +171,13 @@ def _time(problem: Problem, kind: str, mode: OverlapMode, tile: tuple[int, int])
         search = LoopOrderSearch(hardware=problem.hardware, limit=LPF_LIMIT)
         mapper = loop_order_mapper(search, problem.workload.name)
     watched = _Watched(mapper)
-    edp, fault = None, ""
+    energy_pj, edp, fault = None, None, ""
     started = time.process_time()
     try:
         found = reference_schedule(
             problem.hardware, problem.workload, mode=mode, tile=tile, mapper=watched
         )
-        edp = found.edp
+        energy_pj, edp = found.energy_pj, found.edp
     except (FuseproofError, ValueError) as error:
         fault = str(error)
     return Timing(
@@ -146,6 +187,7 @@ def _time(problem: Problem, kind: str, mode: OverlapMode, tile: tuple[int, int])
         tile=tile,
         seconds=time.process_time() - started,
         slowest=watched.text,
+        energy_pj=energy_pj,
         edp=edp,
         fault=fault,
     )
@@ -162,8 +204,8 @@ def _summary(timings: list[Timing]) -> Table:
             problem,
             kind,
             str(len(own)),
-            f"{sum(seconds) / len(seconds):.2f}",
-            f"{max(seconds):.2f}",
+            f"{sum(seconds) / len(seconds):.3f}",
+            f"{max(seconds):.3f}",
             str(sum(s > LIMIT_S[kind] for s in seconds)),
             f"{min((t.edp for t in own if t.edp is not None), default=float('nan')):.5e}",
         )

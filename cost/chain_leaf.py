@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cost.boundary_tables import OUT, held_amount, spatial_sums_above, visits
 from cost.chain_state import FOUND, LEAVES, OVERFLOWED, TOLERANCE
-from cost.lattice import N_DIMS
-from cost.tile_latency import double_buffer_flags, mapping_latency
+from cost.memory_use import memory_use, products_below, reference_flags
+from cost.tile_latency import mapping_latency
 
 ROUNDING = 1e-12
 """Costs closer than this are equal: sums of the same terms in another order differ so."""
@@ -55,74 +54,6 @@ def hopeless(t, s, energy, latency, weighted):
 
 
 @njit(cache=True)
-def _product(t, s, o, m):
-    """Loop product below the boundary on top of level m."""
-    if m == t.levels[o] - 1:
-        return t.tables.products[t.tables.products.shape[0] - 1]
-    return t.tables.products[s.placed[o, m]]
-
-
-@njit(cache=True)
-def _held_bits(t, s, o, m, bits):
-    """Bits that one instance of level m holds of operand o, `bits` an element."""
-    factor = t.tables.energy_factor
-    return held_amount(t.layer, o, m, _product(t, s, o, m), factor, t.sizes) * bits
-
-
-@njit(cache=True)
-def _sums_wait(t, s, m):
-    """Whether irrelevant temporal loops of O lie above the boundary below level m."""
-    product = t.tables.products[0] if m == 0 else t.tables.products[s.placed[OUT, m - 1]]
-    periods, distinct = visits(product, t.tables.q, t.layer.rel[OUT])
-    return periods > distinct
-
-
-@njit(cache=True)
-def _sums_cross(t, s, m):
-    """Whether partial sums cross the link below level m of O."""
-    if t.layer.psums:
-        return _sums_wait(t, s, m)
-    return _sums_wait(t, s, m) or spatial_sums_above(t.layer, m - 1, t.tables.energy_factor)
-
-
-@njit(cache=True)
-def _usage(t, s):
-    """Bits held per memory by one instance, copies of double-buffered levels included."""
-    usage = np.zeros(s.usage.shape[0])
-    for o in range(3):
-        for m in range(t.levels[o]):
-            bits = t.layer.precision[o, 0]
-            if o == OUT and not _sums_wait(t, s, m):
-                bits = t.layer.precision[OUT, 1]
-            copies = 2 if t.layer.explicit and m < t.levels[o] - 1 and s.flags[o, m] else 1
-            usage[t.layer.mem_index[o, m]] += _held_bits(t, s, o, m, bits) * copies
-    return usage
-
-
-@njit(cache=True)
-def _reference_flags(t, s):
-    """Double-buffered levels as the reference chooses them, [o, m]."""
-    flags = np.zeros_like(s.flags)
-    held = np.zeros(s.run_relevant.shape)
-    for o in range(3):
-        for m in range(t.levels[o]):
-            bits = t.layer.precision[o, 0]
-            if o == OUT and (m == t.levels[o] - 1 or not _sums_cross(t, s, m + 1)):
-                bits = t.layer.precision[OUT, 1]
-            held[o, m] = _held_bits(t, s, o, m, bits)
-    double_buffer_flags(
-        held,
-        s.run_relevant,
-        t.levels,
-        t.layer.mem_index,
-        t.layer.memory,
-        t.layer.is_add,
-        flags,
-    )
-    return flags
-
-
-@njit(cache=True)
 def _archive(t, s, energy, latency, usage, flags, depth):
     """Keep a mapping unless an archived one is as good; drop those it is as good as."""
     keep = 0
@@ -163,15 +94,18 @@ def _archive(t, s, energy, latency, usage, flags, depth):
 def leaf(t, s, energy, depth):
     """Cost a complete chain and keep it unless it does not fit or is dominated."""
     s.counters[LEAVES] += 1
-    usage = _usage(t, s)
+    below = products_below(t.tables.products, s.placed, t.levels)
+    usage = memory_use(
+        t.layer, below, s.flags, t.levels, t.tables.q, t.tables.energy_factor, t.sizes
+    )
     for k in range(usage.shape[0]):
         if usage[k] > t.budget[k]:
             return
-    flags = s.flags if t.layer.explicit else _reference_flags(t, s)
-    below = np.ones((3, t.layer.mem_index.shape[1], N_DIMS), dtype=np.int64)
-    for o in range(3):
-        for m in range(t.levels[o] - 1):
-            below[o, m] = t.tables.products[s.placed[o, m]]
+    flags = s.flags
+    if not t.layer.explicit:
+        flags = reference_flags(
+            t.layer, below, s.run_relevant, t.levels, t.tables.q, t.tables.energy_factor, t.sizes
+        )
     stall, loading = mapping_latency(
         t.layer,
         below,

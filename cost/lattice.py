@@ -125,6 +125,19 @@ def prefix_minimum(values, axes, strides):
 
 
 @njit(cache=True)
+def suffix_minimum(values, axes, strides):
+    """Replace every value by the minimum over all points that its point divides."""
+    for a in range(axes.shape[0]):
+        step = strides[a]
+        block = step * (axes[a, 2] + 1)
+        for start in range(0, values.shape[0], block):
+            for point in range(start + block - step - 1, start - 1, -1):
+                above = values[point + step]
+                if above < values[point]:
+                    values[point] = above
+
+
+@njit(cache=True)
 def words(bits, granule, width):
     """Words (fractions of `width`) of an access of `bits` in whole granules."""
     if bits <= 0:

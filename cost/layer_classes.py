@@ -44,6 +44,11 @@ def _signature(model: LayerModel, sizes: np.ndarray, *, turned: bool) -> tuple[o
     )
 
 
+def tile_signature(model: LayerModel, sizes: np.ndarray) -> tuple[object, ...]:
+    """All that the cost of a tile of `sizes` depends on, on given hardware and rules."""
+    return (*_signature(model, sizes, turned=False), int(sizes[OX]), int(sizes[OY]))
+
+
 def layer_classes(models: Sequence[LayerModel], sizes: Sequence[np.ndarray]) -> tuple[int, ...]:
     """For each layer the first one that is like it; `sizes` are the whole maps' loops.
 

@@ -66,8 +66,12 @@ def tensor_bits(a, sizes):
 
 
 @njit(cache=True)
-def mapping_tables(a, sizes, levels):
-    """Tables of a layer-tile of `sizes` whose operands use `levels` [o] of their chains."""
+def energy_tables(a, sizes, levels):
+    """Tables of a layer-tile without latency views, and the amounts that those take.
+
+    For `sizes` whose operands use `levels` [o] of their chains. The amounts
+    [o, m, i, (bits held, held, moved)] are what `stall_tables` asks for.
+    """
     q, energy_factor, latency_factor = spatial_factors(
         sizes, a.unroll_dim, a.unroll_factor, a.exact
     )
@@ -111,10 +115,7 @@ def mapping_tables(a, sizes, levels):
                     )
                 amounts[o, m, i, 1] = held
                 amounts[o, m, i, 2] = moved
-    views, constants, first = stall_tables(
-        a, levels, q, latency_factor, sizes, products, pj < np.inf, amounts
-    )
-    return MappingTables(
+    tables = MappingTables(
         q,
         energy_factor,
         latency_factor,
@@ -124,13 +125,46 @@ def mapping_tables(a, sizes, levels):
         products,
         pj,
         bits,
-        views,
-        constants,
-        first,
+        np.zeros((0, 3, max_levels, n)),
+        np.zeros(0),
+        np.zeros((3, max_levels, n)),
         fixed_pj,
         cycles,
         tensor_bits(a, sizes),
     )
+    return tables, amounts
+
+
+@njit(cache=True)
+def with_views(a, sizes, levels, t, possible, amounts):
+    """Tables `t` of `energy_tables` with the latency views of their `possible` entries."""
+    views, constants, first = stall_tables(
+        a, levels, t.q, t.latency_factor, sizes, t.products, possible, amounts
+    )
+    return MappingTables(
+        t.q,
+        t.energy_factor,
+        t.latency_factor,
+        t.axes,
+        t.strides,
+        t.exponents,
+        t.products,
+        t.pj,
+        t.bits,
+        views,
+        constants,
+        first,
+        t.fixed_pj,
+        t.cycles,
+        t.tensor_bits,
+    )
+
+
+@njit(cache=True)
+def mapping_tables(a, sizes, levels):
+    """Tables of a layer-tile of `sizes` whose operands use `levels` [o] of their chains."""
+    t, amounts = energy_tables(a, sizes, levels)
+    return with_views(a, sizes, levels, t, t.pj < np.inf, amounts)
 
 
 @njit(cache=True)

@@ -1,0 +1,110 @@
+"""Prices on the bits of shared memories, for a bound on chains that must fit (compiled).
+
+Charging every block for what it takes of a memory, less the price of all that is free,
+bounds the cost of every chain that fits from below, at any prices. Prices at which the
+cheapest chain about fills a memory bound it best.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from cost.least_chain import trace_chain
+from cost.mapping_tables import completion_table
+
+ROUNDS, STEPS = 2, 8
+"""How often each memory is priced anew, and chains tried for each price."""
+HIGH = 1e3
+"""Share of a chain's cost that the bits too many are to save at the first price tried."""
+
+
+@njit(cache=True)
+def priced(costs, bits, mem_index, levels, prices):
+    """`costs` [o, m, i] with what every block pays for its bits."""
+    out = costs.copy()
+    for o in range(3):
+        for m in range(levels[o] - 1):
+            price = prices[mem_index[o, m]]
+            if price > 0:
+                out[o, m] += price * bits[o, m]
+    return out
+
+
+@njit(cache=True)
+def _paid(costs, bits, a, levels, prices, chain):
+    """Cost of a chain at `prices`."""
+    cost = 0.0
+    for o in range(3):
+        for m in range(levels[o] - 1):
+            i = chain[o, m]
+            cost += costs[o, m, i] + prices[a.mem_index[o, m]] * bits[o, m, i]
+    return cost
+
+
+@njit(cache=True)
+def _cheapest(costs, bits, possible, a, t, levels, prices, memory, chain):
+    """Bits that the cheapest chain at these prices takes of a memory."""
+    bounds = levels - 1
+    paying = priced(costs, bits, a.mem_index, levels, prices)
+    to_go = completion_table(paying, possible, bounds, t.axes, t.strides)
+    trace_chain(paying, possible, to_go, bounds, t.exponents, chain)
+    taken = 0.0
+    for o in range(3):
+        for m in range(bounds[o]):
+            if a.mem_index[o, m] == memory:
+                taken += bits[o, m, chain[o, m]]
+    return taken
+
+
+@njit(cache=True)
+def _price(costs, bits, possible, a, t, levels, prices, memory, room, chains, met):
+    """Best price of one memory, the others' as they are, and the chains met so far.
+
+    Cheapest chain over price is a concave line of straight pieces: from a chain that is
+    too large and one that fits, go to where their pieces meet until no chain lies below.
+    """
+    prices[memory] = 0.0
+    large_bits = _cheapest(costs, bits, possible, a, t, levels, prices, memory, chains[met])
+    if large_bits <= room:
+        return 0.0, met + 1
+    large_cost = _paid(costs, bits, a, levels, prices, chains[met])
+    met += 1
+    small_cost, small_bits = np.inf, 0.0
+    price = HIGH * large_cost / max(1.0, large_bits - room)
+    for _ in range(STEPS):
+        chain = chains[met]
+        prices[memory] = price
+        taken = _cheapest(costs, bits, possible, a, t, levels, prices, memory, chain)
+        prices[memory] = 0.0
+        cost = _paid(costs, bits, a, levels, prices, chain)
+        met += 1
+        known = min(large_cost + price * large_bits, small_cost + price * small_bits)
+        if small_cost < np.inf and cost + price * taken >= known * (1 - 1e-12):
+            return price, met
+        if taken <= room:
+            small_cost, small_bits = cost, taken
+        elif small_cost < np.inf:
+            large_cost, large_bits = cost, taken
+        else:
+            return 0.0, met
+        price = (small_cost - large_cost) / (large_bits - small_bits)
+    return price, met
+
+
+@njit(cache=True)
+def memory_prices(a, t, levels, costs, possible, room):
+    """Prices [memory] of a bit, and the chains [chain, o, m] met on the way.
+
+    `room` [memory]: bits free for what blocks take, `t.bits`.
+    """
+    n = len(room)
+    prices = np.zeros(n)
+    chains = np.zeros((ROUNDS * n * (STEPS + 1), *costs.shape[:2]), dtype=np.int64)
+    met = 0
+    for _ in range(ROUNDS):
+        for k in range(n):
+            prices[k], met = _price(
+                costs, t.bits, possible, a, t, levels, prices, k, room[k], chains, met
+            )
+    return prices, chains[:met]
