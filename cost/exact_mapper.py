@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,14 +16,17 @@ from cost.policy_result import MappedLayer, Mapper
 from cost.reference_mapper import mapped_layer
 from cost.rules import RuleSet
 from problems.hardware import Hardware
-from problems.workload import Layer, Operand
+from problems.workload import Layer, Operand, Padding
 
 LATENCY_TIE_WEIGHT = 1e-6
 """pJ per cycle: among mappings of practically equal energy the faster one is taken."""
 
 
 def exact_mapper(hardware: Hardware, workload: str, rules: RuleSet) -> Mapper:
-    """Map each layer-tile at least energy over all loop orders, remembering what was asked."""
+    """Map each layer-tile at least energy over all loop orders.
+
+    Remembers what was asked; layers that differ in name, sources and padding only map alike.
+    """
     known: dict[tuple[object, ...], MappedLayer | None] = {}
     bounds: dict[tuple[object, ...], np.ndarray] = {}
 
@@ -32,7 +36,8 @@ def exact_mapper(hardware: Hardware, workload: str, rules: RuleSet) -> Mapper:
         unroll = hardware.unrolling(workload, layer)
         model = build_layer_model(hardware, unroll, layer, rules)
         counts = tuple(levels[memory_operand(name)] for name in model.operands)
-        tile = (layer.name, tuple(sizes.items()))
+        alike = replace(layer, name="", sources=("",) * len(layer.sources), padding=Padding())
+        tile = (alike, unroll, tuple(sizes.items()))
         key = (*tile, counts)
         if key in known:
             return known[key]
