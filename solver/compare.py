@@ -179,12 +179,12 @@ def comparison_table(comparison: Comparison) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("policy", no_wrap=True)
-    columns = ["mJ", "Mcycles", "pJ*cycles", "regret" if comparison.proven else "to best found"]
+    columns = ["mJ", "Mcycles", "pJ*cycles", "regret" if comparison.proven else "vs found"]
     if not comparison.proven:
-        columns.append("to bound")
+        columns.append("vs bound")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("can run", no_wrap=True)
+    table.add_column("runs", no_wrap=True)
     own = ["-"]
     if not comparison.proven:
         value = optimum.value
@@ -211,7 +211,9 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def _percent(excess: float | None) -> str:
-    return "-" if excess is None else f"{excess:+.2f} %"
+    if excess is None:
+        return "-"
+    return f"{excess:+.2f} %" if abs(excess) < 100 else f"{excess:+,.0f} %"
 
 
 def schedules_table(comparison: Comparison) -> Table:
@@ -227,8 +229,8 @@ def schedules_table(comparison: Comparison) -> Table:
 
 
 _LEGEND = (
-    "regret: objective above the optimum's. no: overfills memories, costed as if they were large "
-    "enough. repaired: the policy's cuts, tile and mode with placements and mappings that fit."
+    "regret: objective above the optimum's. runs: no: overfills memories, costed as if they were "
+    "large enough; repaired: the policy's cuts, tile and mode with placements and mappings that fit."
 )
 _UNPROVEN = (
     "[yellow]not proven optimal: a row's regret lies between its excess over the best found "
@@ -260,8 +262,8 @@ def _figures(energy_pj: float | None, latency_cycles: float | None) -> tuple[str
     if energy_pj is None or latency_cycles is None:
         return "-", "-", "-"
     return (
-        f"{energy_pj / 1e9:.5g}",
-        f"{latency_cycles / 1e6:.5g}",
+        f"{energy_pj / 1e9:.4g}",
+        f"{latency_cycles / 1e6:.4g}",
         f"{energy_pj * latency_cycles:.4e}",
     )
 

@@ -88,7 +88,7 @@ def defines_rows(
     best = [_least(rows, fixed.objective, total)]
     if repaired:
         able = [row for row in rows if row.legality is Legality.FEASIBLE]
-        best.append(_least([*able, *repaired], fixed.objective, f"{NAME} best that can run"))
+        best.append(_least([*able, *repaired], fixed.objective, f"{NAME} best that runs"))
     return [*best, *rows, *repaired]
 
 
