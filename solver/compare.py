@@ -230,7 +230,7 @@ def schedules_table(comparison: Comparison) -> Table:
 
 _LEGEND = (
     "regret: objective above the optimum's. runs: no: overfills memories, costed as if they were "
-    "large enough; repaired: the policy's cuts, tile and mode with placements and mappings that fit."
+    "large enough; repaired: the same cuts, tile and mode with placements and mappings that fit."
 )
 _UNPROVEN = (
     "[yellow]not proven optimal: a row's regret lies between its excess over the best found "
