@@ -164,12 +164,7 @@ class FixedStacks:
         plans = []
         for stack in stacks:
             if stack not in self._plans:
-                try:
-                    plan = place_within(self.tables, self.option(stack), self.mappers)
-                except (NoMappingError, ReferenceRuleError):
-                    self._plans[stack] = None
-                else:
-                    self._plans[stack] = plan
+                self._plans[stack] = self._lift_stack(stack)
             plans.append(self._plans[stack])
         if None in plans:
             return None
@@ -181,6 +176,27 @@ class FixedStacks:
             schedule.latency_cycles,
             "placed by rule, what overfilled a memory moved up",
         )
+
+    def _lift_stack(self, stack: FixedStack) -> StackPlan | None:
+        """A stack moved up; where weights end in DRAM, the better of two ways to start."""
+        dram = self.problem.hardware.memories[self.tables.domains.dram].name
+        best: StackPlan | None = None
+        for weights_alone in (False, True):
+            if best is not None and dram not in best.weights:
+                break
+            try:
+                plan = place_within(
+                    self.tables, self.option(stack), self.mappers, weights_alone=weights_alone
+                )
+            except (NoMappingError, ReferenceRuleError):
+                continue
+            if best is None or self._plan_value(plan) < self._plan_value(best):
+                best = plan
+        return best
+
+    def _plan_value(self, plan: StackPlan) -> float:
+        alone = Schedule(stacks=(plan,))
+        return float(self.objective.of(alone.energy_pj, alone.latency_cycles))
 
     def solved(self, stacks: Stacks, seconds: float | None = None) -> Placed | None:
         """Optimal placements and mappings, the best found in time, or None."""

@@ -46,27 +46,37 @@ def place_by_rule(tables: StackTables, option: StackOption, mappers: Mappers) ->
     Raises NoMappingError or ReferenceRuleError if something fits nowhere.
     """
     tiling = tables.tiling(option)
+    places = _stack_places(tables, tiling)
     view = StackRules(
         tables=tables,
         tiling=tiling,
         geometry=_geometry(tables, option),
-        places=_stack_places(tables, tiling),
+        places=places,
+        weights=(places.weights,) * len(tiling.graph.layers),
         mappers=mappers,
         room=None,
     )
     return _stack_plan(view)
 
 
-def place_within(tables: StackTables, option: StackOption, mappers: Mappers) -> StackPlan:
+def place_within(
+    tables: StackTables, option: StackOption, mappers: Mappers, *, weights_alone: bool
+) -> StackPlan:
     """Place and map a stack by the same rules, and move up what overfills a memory.
 
     Each tensor takes the lowest memory with room beside all that is alive then, and mappings
     use that room only. Where nothing fits what takes the largest share of its memory moves up:
-    tiles that wait, else caches and weights. Raises as `place_by_rule` does.
+    tiles that wait, else a cache or a layer's weights. `weights_alone`: each layer's weights
+    start in the lowest memory that holds them, not where all the stack's fit. Raises as
+    `place_by_rule` does.
     """
     tiling = tables.tiling(option)
     geometry = _geometry(tables, option)
-    room = Room(tables, tiling, _stack_places(tables, tiling))
+    places = _stack_places(tables, tiling)
+    weights = [places.weights] * len(option.layers)
+    if weights_alone:
+        weights = [_lowest_for_weights(tables, layer) for layer in tiling.graph.layers]
+    room = Room(tables, tiling, places, weights)
     while True:
         try:
             return _stack_plan(
@@ -75,6 +85,7 @@ def place_within(tables: StackTables, option: StackOption, mappers: Mappers) -> 
                     tiling=tiling,
                     geometry=geometry,
                     places=room.places,
+                    weights=tuple(room.weights),
                     mappers=mappers,
                     room=room,
                 )
@@ -103,13 +114,15 @@ class Mappers:
 class StackRules:
     """A stack, its tiles, and what the rules decide once for all of them.
 
-    `room`: what is alive beside a tensor; None if tensors do not share memories.
+    `weights`: memory in which each layer's stay. `room`: what is alive beside a tensor; None
+    if tensors do not share memories.
     """
 
     tables: StackTables
     tiling: StackTiling
     geometry: StackGeometry
     places: TilePlaces
+    weights: tuple[int, ...]
     mappers: Mappers
     room: Room | None
 
@@ -145,11 +158,14 @@ def _geometry(tables: StackTables, option: StackOption) -> StackGeometry:
 
 def _stack_plan(view: StackRules) -> StackPlan:
     hardware, graph, tiling = view.tables.problem.hardware, view.graph, view.tiling
-    kept = view.name(view.places.weights)
+    kept = tuple(
+        view.name(memory) if layer.has_weights else None
+        for layer, memory in zip(graph.layers, view.weights, strict=True)
+    )
     energy, cycles = 0.0, 0
-    for layer in graph.layers:
-        if layer.has_weights and kept != view.dram:
-            arrival = weight_arrival(hardware, layer, kept)
+    for layer, memory in zip(graph.layers, kept, strict=True):
+        if memory not in (None, view.dram):
+            arrival = weight_arrival(hardware, layer, memory)
             energy, cycles = energy + arrival.energy_pj, cycles + arrival.latency_cycles
     return StackPlan(
         layers=tuple(layer.name for layer in graph.layers),
@@ -159,7 +175,7 @@ def _stack_plan(view: StackRules) -> StackPlan:
         source=view.dram,
         carried=None,
         target=view.dram,
-        weights=tuple(kept if layer.has_weights else None for layer in graph.layers),
+        weights=kept,
         arrival_energy_pj=energy,
         arrival_latency_cycles=cycles,
         tiles=tuple(_tile(view, kind) for kind in tiling.kinds),
@@ -201,6 +217,12 @@ def _stack_places(tables: StackTables, tiling: StackTiling) -> TilePlaces:
         rows=last.rows,
         weights=next(m for m in chain[weights:] if m in tables.domains.weights),
     )
+
+
+def _lowest_for_weights(tables: StackTables, layer: Layer) -> int:
+    """The lowest memory in which the layer's weights could stay."""
+    bits, domains = layer.weight_volume_bits, tables.domains
+    return next(m for m in domains.weights if m == domains.dram or bits <= domains.sizes_bits[m])
 
 
 def _peak_bits(graph: StackGraph, kind: TileKind) -> int:
@@ -247,7 +269,7 @@ def _map(
         layer,
         kind.operand_bits[e],
         None if is_last else kind.output_bits[e],
-        view.places.weights if layer.has_weights else hardware.chains[Operand.W][0],
+        view.weights[e] if layer.has_weights else hardware.chains[Operand.W][0],
     )
     if view.room is not None:
         places = replace(places, output=view.room.at_least(kind, e, places.output))
@@ -303,7 +325,7 @@ def _plan(
         height=kind.sizes[e][1],
         producer=producers[0],
         second=producers[1] if len(producers) > 1 else None,
-        weights=view.name(view.places.weights) if layer.has_weights else None,
+        weights=view.name(view.weights[e]) if layer.has_weights else None,
         operand=view.name(places.inputs),
         output=view.name(places.output),
         h_use=cache(view.places.columns, any(step.reused for step in across)),

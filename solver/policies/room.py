@@ -29,8 +29,11 @@ class Room:
     `make` moves something up, so that the next attempt finds more room.
     """
 
-    def __init__(self, tables: StackTables, tiling: StackTiling, places: TilePlaces) -> None:
-        self.tables, self.tiling, self.places = tables, tiling, places
+    def __init__(
+        self, tables: StackTables, tiling: StackTiling, places: TilePlaces, weights: list[int]
+    ) -> None:
+        self.tables, self.tiling = tables, tiling
+        self.places, self.weights = places, weights
         self.hardware = tables.problem.hardware
         self._least: dict[tuple[TileKind, int], int] = {}
         self._waiting: dict[tuple[TileKind, int], tuple[int, int]] = {}
@@ -44,23 +47,25 @@ class Room:
             for t, span in enumerate(graph.waits)
             if e in span and t in lies_in and lies_in[t] != self.tables.domains.dram
         }
-        weights = sum(
-            layer.weight_volume_bits for n, layer in enumerate(graph.layers) if n != e or landing
-        )
         used: dict[int, int] = {}
-        for memory, bits in (*self._standing(weights), *self._waiting.values()):
+        for name, memory, bits in self._standing():
+            if name != e or landing:  # the mapping counts the layer's own weights
+                used[memory] = used.get(memory, 0) + bits
+        for memory, bits in self._waiting.values():
             used[memory] = used.get(memory, 0) + bits
         return less_room(self.hardware, used)
 
-    def _standing(self, weights: int) -> list[tuple[int, int]]:
-        """(memory, bits) of weights, columns and rows, as far as they are on chip."""
+    def _standing(self) -> list[tuple[str | int, int, int]]:
+        """(what, memory, bits) of caches, and of weights by layer, as far as they are on chip."""
         tiling, places = self.tiling, self.places
-        each = (
-            (places.weights, weights),
-            (places.columns, sum(tiling.h_cache_bits)),
-            (places.rows, sum(tiling.v_cache_bits)),
-        )
-        return [(m, b) for m, b in each if m is not None and m != self.tables.domains.dram]
+        each: list[tuple[str | int, int | None, int]] = [
+            ("rows", places.rows, sum(tiling.v_cache_bits)),
+            ("columns", places.columns, sum(tiling.h_cache_bits)),
+        ]
+        for e, (layer, memory) in enumerate(zip(tiling.graph.layers, self.weights, strict=True)):
+            each.append((e, memory, layer.weight_volume_bits))
+        dram = self.tables.domains.dram
+        return [(what, m, bits) for what, m, bits in each if bits and m is not None and m != dram]
 
     def least_level(self, kind: TileKind, tensor: int) -> int:
         """Level of its chain below which a tensor's tile may not lie."""
@@ -84,22 +89,14 @@ class Room:
             self._least[key] = self.hardware.level_of(operand, self._waiting[key][0]) + 1
             self._waiting = {}
             return True
-        weights = sum(layer.weight_volume_bits for layer in self.tiling.graph.layers)
-        places, tiling = self.places, self.tiling
-        candidates = [
-            (share(memory, bits), what, memory)
-            for what, memory, bits in (
-                ("rows", places.rows, sum(tiling.v_cache_bits)),
-                ("columns", places.columns, sum(tiling.h_cache_bits)),
-                ("weights", places.weights, weights),
-            )
-            if memory is not None and memory != self.tables.domains.dram
-        ]
-        if not candidates:
+        standing = self._standing()
+        if not standing:
             return False
-        _, what, memory = max(candidates)
+        what, memory, _ = max(standing, key=lambda each: share(each[1], each[2]))
         domains = self.tables.domains
-        options = domains.weights if what == "weights" else domains.caches
-        above = options[options.index(memory) + 1]
-        self.places = replace(places, **{what: above})
+        if isinstance(what, int):
+            self.weights[what] = domains.weights[domains.weights.index(memory) + 1]
+        else:
+            above = domains.caches[domains.caches.index(memory) + 1]
+            self.places = replace(self.places, **{what: above})
         return True

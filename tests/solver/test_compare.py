@@ -155,7 +155,7 @@ def test_written_policy_is_the_policy_on_a_real_problem() -> None:
 def test_rules_on_true_tiles_fail_at_nothing_but_capacities(seed: int) -> None:
     """Tests on branches and padding that rules overfill memories at worst, and repairs do not."""
     found = random_graph(Random(seed), size=4, tight=(1, 2)[seed % 2])
-    fixed = FixedStacks(found, EXACT, Objective.EDP)
+    fixed = FixedStacks(found, EXACT, Objective.ENERGY)
     for point in grid_points(found):
         try:
             schedule = fixed.by_rule(point.stacks)
@@ -163,11 +163,11 @@ def test_rules_on_true_tiles_fail_at_nothing_but_capacities(seed: int) -> None:
             continue
         costed = recost(found, schedule, EXACT)
         assert all("bits of" in fault for fault in costed.violations), point
-        value = costed.energy_pj * costed.latency_cycles
+        value = costed.energy_pj
         assert value >= fixed.bound(point.stacks, overfilled=True) * (1 - 1e-9), point
         lifted = fixed.lifted(point.stacks)
         if not costed.violations:
-            assert lifted is not None and fixed.value(lifted) == pytest.approx(value), point
+            assert lifted is not None and fixed.value(lifted) <= value * (1 + 1e-9), point
         if lifted is not None:
             assert fixed.value(lifted) >= fixed.bound(point.stacks) * (1 - 1e-9), point
 
