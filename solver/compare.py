@@ -147,7 +147,7 @@ def compare(
     )
     seconds = time.monotonic() - started
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
-    fixed = FixedStacks(problem, rules, objective, time_limit_s)
+    fixed = FixedStacks(problem, rules, objective, time_limit_s and time_limit_s / 2)
     decided = DecidedPoints(problem, rules, objective, fixed)
     rows: list[PolicyPoint] = []
     interrupted = False
@@ -179,9 +179,9 @@ def comparison_table(comparison: Comparison) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("policy", no_wrap=True)
-    columns = ["mJ", "Mcycles", "pJ*cycles", "regret" if comparison.proven else "vs found"]
+    columns = ["mJ", "Mcycles", "pJ*cycles", "regret" if comparison.proven else "vs\nfound"]
     if not comparison.proven:
-        columns.append("vs bound")
+        columns.append("vs\nbound")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("runs", no_wrap=True)
@@ -213,7 +213,8 @@ def comparison_table(comparison: Comparison) -> Table:
 def _percent(excess: float | None) -> str:
     if excess is None:
         return "-"
-    return f"{excess:+.2f} %" if abs(excess) < 100 else f"{excess:+,.0f} %"
+    digits = 2 if abs(excess) < 10 else 1 if abs(excess) < 100 else 0
+    return f"{excess:+.{digits}f} %"
 
 
 def schedules_table(comparison: Comparison) -> Table:
@@ -264,7 +265,7 @@ def _figures(energy_pj: float | None, latency_cycles: float | None) -> tuple[str
     return (
         f"{energy_pj / 1e9:.4g}",
         f"{latency_cycles / 1e6:.4g}",
-        f"{energy_pj * latency_cycles:.4e}",
+        f"{energy_pj * latency_cycles:.3e}",
     )
 
 

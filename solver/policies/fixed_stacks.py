@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ PLACEMENT_LIMIT_S = 30.0
 """Seconds for the placements and mappings of one set of fixed stacks."""
 CHOICE_LIMIT_S = 60.0
 """Seconds for the choice among many sets of fixed stacks."""
+SHORTEST_S = 2.0
+"""No search for placements is cut shorter."""
 _EACH_ALONE = np.array([[1.0, 0.0], [0.0, 1.0]])
 
 
@@ -238,7 +241,8 @@ class FixedStacks:
         found: Choice | None = None
         least = np.inf
         complete = True
-        for place in (self.lifted, self.solved):
+        each = min(self.placement_limit_s, max(SHORTEST_S, seconds / 2))
+        for place in (self.lifted, partial(self.solved, seconds=each)):
             started = time.monotonic()
             complete = True
             for tried, (bound, _, stacks) in enumerate(ranked):
