@@ -28,6 +28,8 @@ PLACEMENT_LIMIT_S = 30.0
 """Seconds for the placements and mappings of one set of fixed stacks."""
 CHOICE_LIMIT_S = 60.0
 """Seconds for the choice among many sets of fixed stacks."""
+PATIENCE = 1.5
+"""Multiple of the seconds after which a choice is given up with nothing found."""
 SHORTEST_S = 2.0
 """No search for placements is cut shorter."""
 _EACH_ALONE = np.array([[1.0, 0.0], [0.0, 1.0]])
@@ -234,7 +236,8 @@ class FixedStacks:
         """The best of all candidates; those whose bound is above a known cost are left out.
 
         First each is placed by rule and moved up, then solved, each kind of placement for at
-        most half of `seconds` (but one is always tried); None if nothing was found.
+        most half of `seconds` (but one is always tried, and longer while nothing is found);
+        None if nothing was.
         """
         seconds = seconds or self.choice_limit_s
         ranked = sorted((self.bound(stacks), n, stacks) for n, stacks in enumerate(candidates))
@@ -248,7 +251,8 @@ class FixedStacks:
             for tried, (bound, _, stacks) in enumerate(ranked):
                 if bound >= least or not np.isfinite(bound):
                     break
-                if tried and time.monotonic() - started >= seconds / 2:
+                patience = seconds / 2 if found else PATIENCE * seconds
+                if tried and time.monotonic() - started >= patience:
                     complete = False
                     break
                 placed = place(stacks)
