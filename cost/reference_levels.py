@@ -52,19 +52,40 @@ def decide_tile_places(
 ) -> TilePlaces:
     """Levels of live features, caches and weights for one tile class on its own.
 
-    The first column tests the column cache's room without the caches themselves (Q4);
-    weights are tested against one instance of a memory, however many there are (Q5).
+    The first column tests the column cache's room without the caches themselves (Q4).
     """
-    alive = geometry.alive_bits
+    return lowest_places(
+        hardware,
+        mode,
+        alive=geometry.alive_bits,
+        columns_bits=0 if geometry.tile.first_column else geometry.column_cache_bits,
+        rows_bits=geometry.row_cache_bits,
+        corner_bits=geometry.corner_bits,
+        weight_bits=stack.weight_bits,
+    )
+
+
+def lowest_places(
+    hardware: Hardware,
+    mode: OverlapMode,
+    *,
+    alive: int,
+    columns_bits: int,
+    rows_bits: int,
+    corner_bits: int,
+    weight_bits: int,
+) -> TilePlaces:
+    """Lowest levels for live features, caches and weights of these many bits.
+
+    Weights are tested against one instance of a memory, however many there are (Q5).
+    """
     features = _lowest_shared(hardware, alive)
-    needed_for_columns = alive
-    if not geometry.tile.first_column:
-        needed_for_columns += geometry.column_cache_bits
-    needed_for_rows = needed_for_columns + geometry.row_cache_bits
+    needed_for_columns = alive + columns_bits
+    needed_for_rows = needed_for_columns + rows_bits
     columns = _lowest_shared(hardware, needed_for_columns) if mode.caches_columns else None
     rows = None
     if mode.caches_rows:
-        rows = _lowest_shared(hardware, needed_for_rows, columns, geometry.corner_bits)
+        rows = _lowest_shared(hardware, needed_for_rows, columns, corner_bits)
     reserved = hardware.chains[Operand.O][: hardware.level_of(Operand.O, features) + 1]
     chain = hardware.chains[Operand.W]
     for memory in chain:
@@ -72,24 +93,31 @@ def decide_tile_places(
         if memory == columns:
             occupied = needed_for_columns
         if memory == rows:
-            occupied = needed_for_rows - (geometry.corner_bits if rows == columns else 0)
-        if hardware.memories[memory].size_bits >= stack.weight_bits + occupied:
+            occupied = needed_for_rows - (corner_bits if rows == columns else 0)
+        if hardware.memories[memory].size_bits >= weight_bits + occupied:
             return TilePlaces(features=features, columns=columns, rows=rows, weights=memory)
     return TilePlaces(features=features, columns=columns, rows=rows, weights=chain[-1])
 
 
 def place_input(hardware: Hardware, source: StackInput, bits: int) -> int:
-    """Memory where a tile of a stack input is put: the lowest single one for I that holds it.
+    """Memory where a tile of a stack input is put; see `lowest_for_inputs`."""
+    return lowest_for_inputs(hardware, bits, f"{bits} bits of input {source.name}")
+
+
+def lowest_for_inputs(
+    hardware: Hardware, bits: int, what: str, among: tuple[int, ...] | None = None
+) -> int:
+    """The lowest single memory for I that holds `bits`, of `among` if these are given.
 
     Raises
     ------
     ReferenceRuleError
-        If no memory for activations holds it.
+        If no memory for activations holds them.
     """
-    for memory in hardware.chains[Operand.I]:
+    for memory in hardware.chains[Operand.I] if among is None else among:
         if _single(hardware, memory) and hardware.memories[memory].size_bits >= bits:
             return memory
-    raise ReferenceRuleError(f"{hardware.name}: no memory holds {bits} bits of input {source.name}")
+    raise ReferenceRuleError(f"{hardware.name}: no memory holds {what}")
 
 
 def place_layer(
@@ -100,37 +128,33 @@ def place_layer(
     is_last: bool,
     weights: int,
 ) -> LayerPlaces:
-    """Top levels of a layer-tile of `extent` columns and rows; inputs choose first.
+    """Top levels of a layer-tile of `extent` columns and rows; see `place_tensors`."""
+    produced = None if is_last else output_bits(layer, extent)
+    return place_tensors(hardware, layer, input_bits(layer, extent), produced, weights)
 
-    The stack's last layer writes to the top of the chain; another layer's output takes
-    the lowest single memory with room, besides the inputs if they lie there too.
+
+def place_tensors(
+    hardware: Hardware, layer: Layer, operands: int, produced: int | None, weights: int
+) -> LayerPlaces:
+    """Top levels of a layer-tile of these many bits of inputs and output; inputs choose first.
+
+    The stack's last layer (`produced` is None) writes to the top of the chain; another
+    layer's output takes the lowest single memory with room, besides the inputs if they lie
+    there too.
 
     Raises
     ------
     ReferenceRuleError
         If no memory holds the inputs or the output.
     """
-    operands = input_bits(layer, extent)
     if not layer.computes:
         # The reference knows no concat: its parts lie together where their union fits.
         top = hardware.chains[Operand.O][-1]
-        place = top if is_last else _lowest_shared(hardware, operands)
+        place = top if produced is None else _lowest_shared(hardware, operands)
         return LayerPlaces(inputs=place, output=place, weights=None)
-    inputs = next(
-        (
-            memory
-            for memory in hardware.chains[Operand.I]
-            if _single(hardware, memory) and hardware.memories[memory].size_bits >= operands
-        ),
-        None,
-    )
-    if inputs is None:
-        raise ReferenceRuleError(
-            f"{hardware.name}: no memory holds the inputs of layer {layer.name}"
-        )
+    inputs = lowest_for_inputs(hardware, operands, f"the inputs of layer {layer.name}")
     output = hardware.chains[Operand.O][-1]
-    if not is_last:
-        produced = output_bits(layer, extent)
+    if produced is not None:
         for memory in hardware.chains[Operand.O]:
             needed = produced + (operands if memory == inputs else 0)
             if _single(hardware, memory) and hardware.memories[memory].size_bits >= needed:

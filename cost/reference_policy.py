@@ -98,7 +98,7 @@ def reference_schedule(
     for layer in workload.layers:
         if not rules.true_spans and (layer.dilation_x, layer.dilation_y) != (1, 1):
             raise ReferenceRuleError(f"layer {layer.name}: the rules {rules.name} know no dilation")
-    memo = _Memo(hardware, mapper)
+    memo = RaisingMapper(hardware, mapper)
     chosen = automatic_stacks(hardware, workload) if stacks is None else stacks
     return summarise(
         hardware,
@@ -107,8 +107,11 @@ def reference_schedule(
     )
 
 
-class _Memo:
-    """A mapper that remembers, and asks for higher levels where nothing fits."""
+class RaisingMapper:
+    """A mapper that remembers, and asks for higher levels where nothing fits.
+
+    Raises NoMappingError if nothing fits over all levels.
+    """
 
     def __init__(self, hardware: Hardware, mapper: Mapper) -> None:
         self._hardware = hardware
@@ -150,7 +153,7 @@ def _schedule_stack(
     stack: StackGraph,
     mode: OverlapMode,
     tile: Extent,
-    memo: _Memo,
+    memo: RaisingMapper,
     rules: RuleSet,
 ) -> ScheduledStack:
     classes = tile_classes(stack, tile)
@@ -207,7 +210,7 @@ def _schedule_tile(
     geometry: TileGeometry,
     tile_places: TilePlaces,
     caches: CachePlaces,
-    memo: _Memo,
+    memo: RaisingMapper,
     rules: RuleSet,
 ) -> ScheduledTile:
     inputs = tuple(_schedule_input(hardware, source, geometry) for source in stack.inputs)
@@ -266,7 +269,7 @@ def _map_layer(
     layer: Layer,
     geometry: TileGeometry,
     tile_places: TilePlaces,
-    memo: _Memo,
+    memo: RaisingMapper,
 ) -> tuple[LayerPlaces, tuple[tuple[str, int], ...], dict[Operand, int], MappedLayer]:
     """Place and map one layer; where nothing fits, its data move up with the levels."""
     extent = geometry.sizes[layer.name]

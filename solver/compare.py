@@ -12,7 +12,6 @@ from rich.table import Table
 
 from cost.overlap import OverlapMode
 from cost.rules import EXACT, RuleSet
-from problems.errors import ProblemError
 from problems.problem import Problem
 from solver.objective import Objective
 from solver.policies.annealing import annealing
@@ -22,7 +21,8 @@ from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
 from solver.policies.greedy import greedy_fusion
 from solver.policies.layer_by_layer import layer_by_layer
 from solver.policies.point import Legality, PolicyPoint, describe
-from solver.result import Result
+from solver.policies.stack_sets import through_dram
+from solver.result import Result, Status
 from solver.solve import TOLERANCE, solve
 from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
 
@@ -37,12 +37,13 @@ class Comparison:
 
     `contradictions` names every schedule that beats the proven bound although it can run
     and lies in the space: each is a bug. `better_outside` names those that are better but
-    lie outside the space that was searched.
+    lie outside the space that was searched. `positions`: numbers of the layers by name.
     """
 
     optimum: Result
     rows: tuple[PolicyPoint, ...]
     ranges: tuple[StackRange, ...]
+    positions: dict[str, int]
     interrupted: bool = False
 
     def regret(self, row: PolicyPoint) -> float | None:
@@ -51,6 +52,18 @@ class Comparison:
         if value is None or best is None:
             return None
         return 100 * (value / best - 1)
+
+    def above_bound(self, row: PolicyPoint) -> float | None:
+        """Excess of a row over the proven bound in percent: no regret can be larger."""
+        value, bound = row.value(self.optimum.objective), self.optimum.best_bound
+        if value is None or bound <= 0:
+            return None
+        return 100 * (value / bound - 1)
+
+    @property
+    def proven(self) -> bool:
+        """Whether what stands beside the policies is the optimum."""
+        return self.optimum.status is Status.OPTIMAL
 
     @property
     def contradictions(self) -> tuple[str, ...]:
@@ -72,9 +85,9 @@ class Comparison:
         ]
 
     def _inside(self, stacks: Stacks) -> bool:
-        spec = {(r.first, r.last): r for r in self.ranges}
+        spec = through_dram(self.ranges)
         for stack in stacks:
-            r = spec.get((stack.first, stack.last))
+            r = spec.get(stack.layers)
             if r is None or stack.mode not in r.modes:
                 return False
             if stack.tile_x not in r.widths or stack.tile_y not in r.heights:
@@ -86,6 +99,8 @@ class Comparison:
         yield comparison_table(self)
         yield schedules_table(self)
         yield _LEGEND
+        if not self.proven:
+            yield _UNPROVEN
         for name in self.contradictions:
             yield (
                 f"[bold red]BUG: {name} beats the optimum's proven bound. Please report this "
@@ -113,15 +128,10 @@ def compare(
     """Solve `problem`, then run every policy on it.
 
     The optimum is that of the space given by `tiles`, `modes` and `max_depth`, in at most
-    `time_limit_s`; greedy fusion and annealing search the same tiles and modes. Annealing
-    gets the optimum's time. Raises ProblemError and InfeasibleError as `solve` does; a
-    policy without a schedule is a row that says so.
+    `time_limit_s`, which leaves it unproven if it runs out; greedy fusion and annealing search
+    the same tiles and modes. Annealing gets the optimum's time. Raises ProblemError and
+    InfeasibleError as `solve` does; a policy without a schedule is a row that says so.
     """
-    if not problem.workload.is_chain:
-        raise ProblemError(
-            f"{problem.source}: workload {problem.workload.name} branches: policies are "
-            "compared on chains only so far"
-        )
     progress("optimum")
     started = time.monotonic()
     optimum = solve(
@@ -137,13 +147,13 @@ def compare(
     )
     seconds = time.monotonic() - started
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
-    fixed = FixedStacks(problem, rules, objective)
+    fixed = FixedStacks(problem, rules, objective, time_limit_s and time_limit_s / 2)
     decided = DecidedPoints(problem, rules, objective, fixed)
     rows: list[PolicyPoint] = []
     interrupted = False
     try:
         progress("layer by layer")
-        rows.append(layer_by_layer(problem, decided))
+        rows += layer_by_layer(problem, decided)
         rows += defines_rows(decided, fixed, progress)
         progress("greedy fusion")
         rows.append(greedy_fusion(fixed, ranges))
@@ -151,7 +161,13 @@ def compare(
         rows.append(annealing(fixed, ranges, seconds, seed))
     except KeyboardInterrupt:
         interrupted = True
-    return Comparison(optimum=optimum, rows=tuple(rows), interrupted=interrupted, ranges=ranges)
+    return Comparison(
+        optimum=optimum,
+        rows=tuple(rows),
+        interrupted=interrupted,
+        ranges=ranges,
+        positions={layer.name: i for i, layer in enumerate(problem.workload.layers)},
+    )
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -163,25 +179,42 @@ def comparison_table(comparison: Comparison) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("policy", no_wrap=True)
-    for column in ("mJ", "Mcycles", "pJ*cycles", "regret"):
+    columns = ["mJ", "Mcycles", "pJ*cycles", "regret" if comparison.proven else "vs\nfound"]
+    if not comparison.proven:
+        columns.append("vs\nbound")
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("can run", no_wrap=True)
+    table.add_column("runs", no_wrap=True)
+    own = ["-"]
+    if not comparison.proven:
+        value = optimum.value
+        known = value is not None and optimum.best_bound > 0
+        own.append(_percent(100 * (value / optimum.best_bound - 1) if known else None))
     table.add_row(
         _optimum_name(comparison),
         *_figures(optimum.energy_pj, optimum.latency_cycles),
-        "-",
+        *own,
         "yes" if optimum.schedule is not None else "-",
         end_section=True,
     )
     for row in comparison.rows:
-        regret = comparison.regret(row)
+        excess = [_percent(comparison.regret(row))]
+        if not comparison.proven:
+            excess.append(_percent(comparison.above_bound(row)))
         table.add_row(
             _short(row.policy),
             *_figures(row.energy_pj, row.latency_cycles),
-            "-" if regret is None else f"{regret:+.2f} %",
+            *excess,
             _CAN_RUN[row.legality],
         )
     return table
+
+
+def _percent(excess: float | None) -> str:
+    if excess is None:
+        return "-"
+    digits = 2 if abs(excess) < 10 else 1 if abs(excess) < 100 else 0
+    return f"{excess:+.{digits}f} %"
 
 
 def schedules_table(comparison: Comparison) -> Table:
@@ -197,14 +230,17 @@ def schedules_table(comparison: Comparison) -> Table:
 
 
 _LEGEND = (
-    "regret: objective above the optimum's. infeasible: costed as if the memories were large "
-    "enough. repaired: the policy's cuts, tile and mode with our placements and mappings."
+    "regret: objective above the optimum's. runs: no: overfills memories, costed as if they were "
+    "large enough; repaired: the same cuts, tile and mode with placements and mappings that fit."
+)
+_UNPROVEN = (
+    "[yellow]not proven optimal: a row's regret lies between its excess over the best found "
+    "(negative: the row is better) and that over the bound.[/]"
 )
 
 
 def _optimum_name(comparison: Comparison) -> str:
-    gap = comparison.optimum.gap
-    return "optimum" if gap is None or gap <= TOLERANCE else "best found"
+    return "optimum" if comparison.proven else "best found"
 
 
 def _short(policy: str) -> str:
@@ -218,7 +254,7 @@ def _short(policy: str) -> str:
 _CAN_RUN = {
     Legality.FEASIBLE: "yes",
     Legality.REPAIRED: "repaired",
-    Legality.INFEASIBLE: "infeasible",
+    Legality.INFEASIBLE: "no",
     Legality.NONE: "-",
 }
 
@@ -227,9 +263,9 @@ def _figures(energy_pj: float | None, latency_cycles: float | None) -> tuple[str
     if energy_pj is None or latency_cycles is None:
         return "-", "-", "-"
     return (
-        f"{energy_pj / 1e9:.5g}",
-        f"{latency_cycles / 1e6:.5g}",
-        f"{energy_pj * latency_cycles:.4e}",
+        f"{energy_pj / 1e9:.4g}",
+        f"{latency_cycles / 1e6:.4g}",
+        f"{energy_pj * latency_cycles:.3e}",
     )
 
 
@@ -237,10 +273,11 @@ def _optimum_note(comparison: Comparison) -> str:
     optimum = comparison.optimum
     if optimum.schedule is None:
         return f"{optimum.status.value} after {optimum.seconds:.0f} s"
-    names = [stack.layers for stack in optimum.schedule.stacks]
-    starts = [sum(len(run) for run in names[:i]) for i in range(len(names))]
     stacks = tuple(
-        FixedStack(start, start + len(s.layers) - 1, s.tile_x, s.tile_y, s.mode)
-        for start, s in zip(starts, optimum.schedule.stacks, strict=True)
+        FixedStack(
+            tuple(comparison.positions[name] for name in s.layers), s.tile_x, s.tile_y, s.mode
+        )
+        for s in optimum.schedule.stacks
     )
-    return f"{describe(stacks)}; {optimum.status.value}, {optimum.seconds:.0f} s"
+    gap = "" if comparison.proven else f", gap {100 * (optimum.gap or 0.0):.3g} %"
+    return f"{describe(stacks)}; {optimum.status.value}{gap}, {optimum.seconds:.0f} s"

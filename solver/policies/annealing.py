@@ -13,9 +13,10 @@ import time
 
 import numpy as np
 
+from solver.cuts import producers
 from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
 from solver.policies.point import PolicyPoint, describe, no_point, point_of
-from solver.result import Result
+from solver.policies.stack_sets import joined, runnable, split, through_dram, union
 from solver.space import StackRange
 
 WALK_SHARE = 0.5
@@ -35,22 +36,12 @@ def annealing(
     walk = _Walk(fixed, ranges, random.Random(seed))
     while time.monotonic() - started < WALK_SHARE * seconds:
         walk.step((time.monotonic() - started) / (WALK_SHARE * seconds))
-    best: tuple[Stacks, Result] | None = None
-    least = math.inf
-    costed = 0
-    for bound, stacks in walk.best():
-        # One is always costed; and none that cannot win.
-        if costed and (time.monotonic() - started >= seconds or bound >= least):
-            break
-        costed += 1
-        result = fixed.best(stacks)
-        if result is not None and result.value is not None and result.value < least:
-            best, least = (stacks, result), result.value
+    best = fixed.best_of(walk.best(), seconds - (time.monotonic() - started))
     if best is None:
         return no_point(name, f"nothing found in {walk.steps} steps")
     spent = time.monotonic() - started
-    note = f"{describe(best[0])}; seed {seed}, {walk.steps} steps, {costed} placed, {spent:.0f} s"
-    return point_of(name, *best, note)
+    note = f"{describe(best.stacks)}; seed {seed}, {walk.steps} steps, {spent:.0f} s"
+    return point_of(name, best.stacks, best.placed, note)
 
 
 class _Walk:
@@ -60,7 +51,8 @@ class _Walk:
         self, fixed: FixedStacks, ranges: tuple[StackRange, ...], rng: random.Random
     ) -> None:
         self.fixed, self.rng = fixed, rng
-        self.ranges = {(r.first, r.last): r for r in ranges}
+        self.ranges = through_dram(ranges)
+        self.reads = producers(fixed.problem.workload)
         self.steps = 0
         # Layer by layer fits whenever anything does.
         self.current: Stacks = tuple(
@@ -70,10 +62,9 @@ class _Walk:
         self._met: dict[Stacks, float] = {}
         self._move_to(self.current, fixed.bound(self.current))
 
-    def best(self) -> list[tuple[float, Stacks]]:
+    def best(self) -> list[Stacks]:
         """The best schedules met, by bound."""
-        ranked = heapq.nsmallest(KEPT, self._met.items(), key=lambda item: item[1])
-        return [(bound, stacks) for stacks, bound in ranked]
+        return heapq.nsmallest(KEPT, self._met, key=self._met.__getitem__)
 
     def step(self, progress: float) -> None:
         """Try one move; `progress` from 0 to 1 cools the walk."""
@@ -95,7 +86,7 @@ class _Walk:
         if np.isfinite(value):
             self._met[stacks] = value
             if len(self._met) > 8 * KEPT:
-                self._met = {each: bound for bound, each in self.best()}
+                self._met = {stacks: self._met[stacks] for stacks in self.best()}
 
     def _neighbour(self) -> Stacks | None:
         """Cut a stack, join two, or change the tile or the mode of one."""
@@ -103,27 +94,26 @@ class _Walk:
         k = rng.randrange(len(current))
         stack = current[k]
         move = rng.random()
-        if move < 0.15 and stack.first < stack.last:
-            cut = rng.randrange(stack.first, stack.last)
-            parts = self._draw(stack.first, cut), self._draw(cut + 1, stack.last)
-            return (*current[:k], *parts, *current[k + 1 :])
-        if move < 0.4 and k + 1 < len(current):
-            if (stack.first, current[k + 1].last) not in self.ranges:
+        if move < 0.15 and len(stack.layers) > 1:
+            parts = split(stack.layers, rng.choice(stack.layers[:-1]), self.reads)
+            drawn = tuple(self._draw(part) for part in parts)
+            return runnable((*current[:k], *drawn, *current[k + 1 :]), self.reads)
+        if move < 0.4:
+            others = [other for other in current[k + 1 :] if union(stack, other) in self.ranges]
+            if not others:
                 return None
-            joined = self._draw(stack.first, current[k + 1].last)
-            return (*current[:k], joined, *current[k + 2 :])
+            other = rng.choice(others)
+            return joined(current, k, other, self._draw(union(stack, other)), self.reads)
         return (*current[:k], self._change(stack), *current[k + 1 :])
 
-    def _draw(self, first: int, last: int) -> FixedStack:
-        r = self.ranges[first, last]
+    def _draw(self, layers: tuple[int, ...]) -> FixedStack:
+        r = self.ranges[layers]
         rng = self.rng
-        return FixedStack(
-            first, last, rng.choice(r.widths), rng.choice(r.heights), rng.choice(r.modes)
-        )
+        return FixedStack(layers, rng.choice(r.widths), rng.choice(r.heights), rng.choice(r.modes))
 
     def _change(self, stack: FixedStack) -> FixedStack:
         """Another mode, or a tile side some sizes up or down."""
-        r = self.ranges[stack.first, stack.last]
+        r = self.ranges[stack.layers]
         what = self.rng.randrange(3)
         if what == 0:
             return stack._replace(mode=self.rng.choice(r.modes))
@@ -137,5 +127,5 @@ class _Walk:
         return sizes[min(max(place, 0), len(sizes) - 1)]
 
     def _largest(self, layer: int) -> FixedStack:
-        r = self.ranges[layer, layer]
-        return FixedStack(layer, layer, max(r.widths), max(r.heights), r.modes[0])
+        r = self.ranges[layer,]
+        return FixedStack((layer,), max(r.widths), max(r.heights), r.modes[0])

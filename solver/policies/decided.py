@@ -1,17 +1,20 @@
 """Fixed stacks as the reference's rules place them, costed like any schedule.
 
 The rules give each tensor the lowest memory that it fits; mappings are those of least
-energy. Where a rule set counts what shares a memory, the outcome may not fit.
+energy. Under the reference's rule set its own geometry and figures count; under others the
+rules place the true tiles. Where a rule set counts what shares a memory, the outcome may
+not fit.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cost.exact_mapper import exact_mapper
 from cost.overlap import OverlapMode
+from cost.policy_result import PolicyResult
 from cost.recost import recost
 from cost.reference_backward import effective_workload
 from cost.reference_policy import NoMappingError, reference_schedule
@@ -34,17 +37,19 @@ class UniformStacks:
 
 
 def uniform_stacks(
-    problem: Problem, ends: Sequence[int], tile: tuple[int, int], mode: OverlapMode
+    problem: Problem,
+    sets: Sequence[tuple[int, ...]],
+    tile: tuple[int, int],
+    mode: OverlapMode,
 ) -> UniformStacks:
-    """Stacks that end after the layers numbered `ends`."""
-    starts = [0, *(end + 1 for end in ends[:-1])]
-    outputs = [problem.workload.layers[end].sizes for end in ends]
+    """Stacks of the layers at the given positions."""
+    outputs = [problem.workload.layers[layers[-1]].sizes for layers in sets]
     return UniformStacks(
         tile,
         mode,
         tuple(
-            FixedStack(start, end, min(tile[0], size["OX"]), min(tile[1], size["OY"]), mode)
-            for start, end, size in zip(starts, ends, outputs, strict=True)
+            FixedStack(layers, min(tile[0], size["OX"]), min(tile[1], size["OY"]), mode)
+            for layers, size in zip(sets, outputs, strict=True)
         ),
     )
 
@@ -58,14 +63,15 @@ class DecidedPoints:
         self.problem, self.rules, self.objective = problem, rules, objective
         self.workload = effective_workload(problem.workload)
         self.mapper = exact_mapper(problem.hardware, problem.workload.name, rules)
-        # The rules do not share memories: bounds that do would be none for them.
-        alone = replace(rules, joint_capacity=False)
-        self.bounds = FixedStacks(problem, alone, objective) if rules.joint_capacity else fixed
+        self.fixed = fixed
 
     def best(self, name: str, points: Sequence[UniformStacks]) -> PolicyPoint:
         """The cheapest point; those whose bound is above a known cost are not mapped."""
         ranked = sorted(
-            ((self.bounds.bound(point.stacks), n, point) for n, point in enumerate(points)),
+            (
+                (self.fixed.bound(point.stacks, overfilled=True), n, point)
+                for n, point in enumerate(points)
+            ),
             key=lambda entry: entry[:2],
         )
         found: PolicyPoint | None = None
@@ -84,24 +90,19 @@ class DecidedPoints:
 
     def cost(self, name: str, point: UniformStacks, note: str = "") -> PolicyPoint:
         """The row of one point; the note says what its stacks are."""
-        layers = self.problem.workload.layers
-        cuts = tuple(layers[stack.last].name for stack in point.stacks)
+        decided: PolicyResult | None = None
         try:
-            decided = reference_schedule(
-                self.problem.hardware,
-                self.problem.workload,
-                mode=point.mode,
-                tile=point.tile,
-                mapper=self.mapper,
-                rules=self.rules,
-                stacks=stacks_from_cuts(self.workload, cuts),
-            )
-            schedule = write_policy(self.problem, decided, self.mapper, self.rules)
+            if self.rules.joint_capacity:
+                schedule = self.fixed.by_rule(point.stacks)
+            else:
+                decided = self._as_the_reference(point)
+                schedule = write_policy(self.problem, decided, self.rules)
         except (NoMappingError, ValueError) as error:
             # The rules raise ValueError for a tensor that no memory of its chain holds.
             return no_point(name, str(error))
         costed = recost(self.problem, schedule, self.rules)
-        joint = self.rules.joint_capacity
+        # Under the reference's rules its own figures count, whatever they leave unused.
+        figures = decided or costed
         note = note or describe(point.stacks)
         if costed.violations:
             more = len(costed.violations) - 1
@@ -109,9 +110,20 @@ class DecidedPoints:
         return PolicyPoint(
             policy=name,
             legality=Legality.INFEASIBLE if costed.violations else Legality.FEASIBLE,
-            # Under the reference's rules its own figures count, whatever they leave unused.
-            energy_pj=costed.energy_pj if joint else decided.energy_pj,
-            latency_cycles=costed.latency_cycles if joint else decided.latency_cycles,
+            energy_pj=figures.energy_pj,
+            latency_cycles=figures.latency_cycles,
             stacks=point.stacks,
             note=note,
+        )
+
+    def _as_the_reference(self, point: UniformStacks) -> PolicyResult:
+        cuts = tuple(self.problem.workload.layers[stack.last].name for stack in point.stacks)
+        return reference_schedule(
+            self.problem.hardware,
+            self.problem.workload,
+            mode=point.mode,
+            tile=point.tile,
+            mapper=self.mapper,
+            rules=self.rules,
+            stacks=stacks_from_cuts(self.workload, cuts),
         )

@@ -40,11 +40,11 @@ def scaled_grid(sizes: Sequence[int], total: int) -> tuple[int, ...]:
     return tuple(sorted({min(even, key=lambda size: abs(size - each)) for each in wanted}))
 
 
-def automatic_ends(problem: Problem) -> tuple[int, ...]:
-    """Numbers of the last layers of the automatic cut's stacks."""
+def automatic_sets(problem: Problem) -> tuple[tuple[int, ...], ...]:
+    """Positions of the layers of each of the automatic cut's stacks."""
     position = {layer.name: i for i, layer in enumerate(problem.workload.layers)}
     stacks = automatic_stacks(problem.hardware, problem.workload)
-    return tuple(max(position[layer.name] for layer in stack.layers) for stack in stacks)
+    return tuple(tuple(sorted(position[layer.name] for layer in s.layers)) for s in stacks)
 
 
 def grid_tiles(problem: Problem) -> tuple[tuple[int, int], ...]:
@@ -52,7 +52,7 @@ def grid_tiles(problem: Problem) -> tuple[tuple[int, int], ...]:
 
     Classifiers end in one pixel, which would leave nothing of the grid.
     """
-    outputs = [problem.workload.layers[end].sizes for end in automatic_ends(problem)]
+    outputs = [problem.workload.layers[each[-1]].sizes for each in automatic_sets(problem)]
     return tuple(
         (x, y)
         for x in scaled_grid(GRID_WIDTHS, max(size["OX"] for size in outputs))
@@ -62,9 +62,9 @@ def grid_tiles(problem: Problem) -> tuple[tuple[int, int], ...]:
 
 def grid_points(problem: Problem) -> tuple[UniformStacks, ...]:
     """Every tile of the grid in every mode, with the automatic cut."""
-    ends = automatic_ends(problem)
+    sets = automatic_sets(problem)
     return tuple(
-        uniform_stacks(problem, ends, tile, mode)
+        uniform_stacks(problem, sets, tile, mode)
         for mode in OverlapMode
         for tile in grid_tiles(problem)
     )
@@ -88,7 +88,7 @@ def defines_rows(
     best = [_least(rows, fixed.objective, total)]
     if repaired:
         able = [row for row in rows if row.legality is Legality.FEASIBLE]
-        best.append(_least([*able, *repaired], fixed.objective, f"{NAME} best that can run"))
+        best.append(_least([*able, *repaired], fixed.objective, f"{NAME} best that runs"))
     return [*best, *rows, *repaired]
 
 
@@ -101,7 +101,7 @@ def _repaired(fixed: FixedStacks, row: PolicyPoint, candidates: list[Stacks]) ->
     note = describe(found.stacks)
     if not found.complete:
         note += "; other tiles were not tried for lack of time"
-    return point_of(name, found.stacks, found.result, note, Legality.REPAIRED)
+    return point_of(name, found.stacks, found.placed, note, Legality.REPAIRED)
 
 
 def _least(rows: Sequence[PolicyPoint], objective: Objective, name: str) -> PolicyPoint:

@@ -1,4 +1,4 @@
-"""Greedy fusion: grow each stack by the next layer for as long as that pays.
+"""Greedy fusion: grow each stack by a later one for as long as that pays.
 
 Every stack takes the tile and mode of its own least bound; the schedule that comes out
 is then placed and mapped at its best.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from solver.cuts import producers
 from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
 from solver.policies.point import PolicyPoint, describe, no_point, point_of
+from solver.policies.stack_sets import joined, through_dram, union
 from solver.screen import Screen
 from solver.space import StackRange
 
@@ -21,36 +23,40 @@ placements."""
 def greedy_fusion(fixed: FixedStacks, ranges: tuple[StackRange, ...]) -> PolicyPoint:
     """The greedy schedule over the tile sizes and modes of `ranges`."""
     name = "greedy fusion"
-    spec = {(r.first, r.last): r for r in ranges}
-    known: dict[tuple[int, int], FixedStack | None] = {}
+    spec = through_dram(ranges)
+    reads = producers(fixed.problem.workload)
+    known: dict[tuple[int, ...], FixedStack | None] = {}
 
-    def own(first: int, last: int) -> FixedStack | None:
-        if (first, last) not in known:
-            r = spec.get((first, last))
-            known[first, last] = None if r is None else _own_best(fixed, r)
-        return known[first, last]
+    def own(layers: tuple[int, ...]) -> FixedStack | None:
+        if layers not in known:
+            r = spec.get(layers)
+            known[layers] = None if r is None else _own_best(fixed, r)
+        return known[layers]
 
-    chosen: list[FixedStack] = []
+    alone: list[FixedStack] = []
     for layer in range(len(fixed.problem.workload.layers)):
-        alone = own(layer, layer)
-        if alone is None:
+        stack = own((layer,))
+        if stack is None:
             return no_point(name, f"layer {layer} alone fits no tile")
-        chosen.append(alone)
+        alone.append(stack)
+    chosen: Stacks = tuple(alone)
     position = 0
-    while position + 1 < len(chosen):
-        merged = own(chosen[position].first, chosen[position + 1].last)
-        if merged is not None:
-            trial = [*chosen[:position], merged, *chosen[position + 2 :]]
-            if fixed.bound(tuple(trial)) < fixed.bound(tuple(chosen)):
-                chosen = trial
-                continue
-        position += 1
-    stacks: Stacks = tuple(chosen)
-    return point_of(name, stacks, fixed.best(stacks), describe(stacks))
+    while position < len(chosen):
+        trials = []
+        for other in chosen[position + 1 :]:
+            merged = own(union(chosen[position], other))
+            trial = None if merged is None else joined(chosen, position, other, merged, reads)
+            if trial is not None:
+                trials.append((fixed.bound(trial), len(trials), trial))
+        if trials and min(trials)[0] < fixed.bound(chosen):
+            chosen = min(trials)[2]
+        else:
+            position += 1
+    return point_of(name, chosen, fixed.best(chosen), describe(chosen))
 
 
 def _own_best(fixed: FixedStacks, r: StackRange) -> FixedStack | None:
-    """The tile and mode of a run of layers with the least objective for itself."""
+    """The tile and mode of a set of layers with the least objective for itself."""
     (screened,) = Screen(fixed.tables, (r,)).screen()
     # Between stacks maps go through DRAM here, the last of the memories that may hold them.
     energy, latency = screened.energy[..., -1, -1], screened.latency[..., -1, -1]
@@ -58,7 +64,7 @@ def _own_best(fixed: FixedStacks, r: StackRange) -> FixedStack | None:
     best: tuple[float, FixedStack] | None = None
     for flat in np.argsort(floor, kind="stable")[:SHORTLIST].tolist():
         m, w, h = np.unravel_index(flat, energy.shape)
-        stack = FixedStack(r.first, r.last, r.widths[w], r.heights[h], r.modes[m])
+        stack = FixedStack(r.layers, r.widths[w], r.heights[h], r.modes[m])
         bound = fixed.bound((stack,))
         if np.isfinite(bound) and (best is None or bound < best[0]):
             best = (bound, stack)

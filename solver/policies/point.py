@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from solver.objective import Objective
-from solver.policies.fixed_stacks import Stacks
-from solver.result import Result, Status
+from solver.policies.fixed_stacks import Placed, Stacks
 
 
 class Legality(StrEnum):
@@ -42,20 +41,20 @@ class PolicyPoint:
 def point_of(
     policy: str,
     stacks: Stacks,
-    result: Result | None,
+    placed: Placed | None,
     note: str,
     legality: Legality = Legality.FEASIBLE,
 ) -> PolicyPoint:
-    """The row of a solved result; `None` means that nothing fits."""
-    if result is None:
+    """The row of placed stacks; `None` means that nothing fits."""
+    if placed is None:
         return no_point(policy, "nothing fits, or nothing found in time")
-    if result.status is not Status.OPTIMAL:
-        note += f"; placements stopped, at most {100 * (result.gap or 0.0):.2g} % above their best"
+    if placed.note:
+        note += f"; {placed.note}"
     return PolicyPoint(
         policy=policy,
         legality=legality,
-        energy_pj=result.energy_pj,
-        latency_cycles=result.latency_cycles,
+        energy_pj=placed.energy_pj,
+        latency_cycles=placed.latency_cycles,
         stacks=stacks,
         note=note,
     )
@@ -73,13 +72,20 @@ def no_point(policy: str, why: str) -> PolicyPoint:
     )
 
 
+def _layers_text(layers: tuple[int, ...]) -> str:
+    """Positions of layers, runs of them by their ends: 3-5,7."""
+    starts = [k for k, layer in enumerate(layers) if k == 0 or layer != layers[k - 1] + 1]
+    parts = []
+    for start, stop in zip(starts, [*starts[1:], len(layers)], strict=True):
+        first, last = layers[start], layers[stop - 1]
+        parts.append(f"{first}" if first == last else f"{first}-{last}")
+    return ",".join(parts)
+
+
 def describe(stacks: Stacks) -> str:
     """Stacks in few words: layers, tile and mode of each; equal tiles named once."""
     tiles = {(stack.tile_x, stack.tile_y, stack.mode) for stack in stacks}
-    runs = [
-        f"{stack.first}" if stack.first == stack.last else f"{stack.first}-{stack.last}"
-        for stack in stacks
-    ]
+    runs = [_layers_text(stack.layers) for stack in stacks]
     if len(tiles) == 1:
         x, y, mode = next(iter(tiles))
         return f"layers {' | '.join(runs)}: {x} x {y}, {mode.value}"

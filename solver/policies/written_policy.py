@@ -5,26 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cost.mapping import TemporalMapping
-from cost.policy_result import MappedLayer, Mapper, PolicyResult, ScheduledStack, ScheduledTile
-from cost.recost_layer import OperandCopies, copies_before, map_layer_tile, weight_arrival
+from cost.policy_result import PolicyResult, ScheduledStack, ScheduledTile
+from cost.recost_layer import OperandCopies, copies_before, map_layer_tile
 from cost.recost_tiles import AxisColumn, EdgeStep, StackGeometry, edge_bits, stack_geometry
-from cost.reference_policy import NoMappingError
 from cost.rules import RuleSet
 from cost.schedule import LayerTilePlan, Schedule, ScheduledMapping, StackPlan, TilePlan
 from problems.problem import Problem
 from problems.workload import Layer, Operand
 
 
-def write_policy(
-    problem: Problem, result: PolicyResult, mapper: Mapper, rules: RuleSet
-) -> Schedule:
-    """Write a policy's schedule of a chain of layers, with its costs under `rules`.
+def write_policy(problem: Problem, result: PolicyResult, rules: RuleSet) -> Schedule:
+    """Write the reference's schedule of a chain of layers, with its costs under `rules`.
 
-    Where weights are charged once on arrival, the tile that would have fetched them while
-    it computes is mapped anew, over the memory in which they stay. Raises NoMappingError
-    if it cannot be.
+    For rule sets that charge weights like the reference: while the first tile computes.
     """
-    writer = _Writer(problem, mapper, rules)
+    writer = _Writer(problem, rules)
     stacks = []
     start = 0
     for stack in result.stacks:
@@ -36,8 +31,8 @@ def write_policy(
 class _Writer:
     """Names for a problem's memories, and the costs of its layer-tiles."""
 
-    def __init__(self, problem: Problem, mapper: Mapper, rules: RuleSet) -> None:
-        self.problem, self.mapper, self.rules = problem, mapper, rules
+    def __init__(self, problem: Problem, rules: RuleSet) -> None:
+        self.problem, self.rules = problem, rules
         self.hardware = problem.hardware
         self.dram = self.hardware.memories[self.hardware.chains[Operand.O][-1]].name
 
@@ -54,11 +49,6 @@ class _Writer:
         )
         # Tiles after the first say where the weights stay.
         kept = stack.tiles[-1].places.weights
-        energy, cycles = 0.0, 0
-        for layer in layers:
-            if layer.has_weights and self.rules.charge_weight_arrival and kept != self._top():
-                arrival = weight_arrival(self.hardware, layer, self.hardware.memories[kept].name)
-                energy, cycles = energy + arrival.energy_pj, cycles + arrival.latency_cycles
         return StackPlan(
             layers=stack.layers,
             tile_x=width,
@@ -68,20 +58,16 @@ class _Writer:
             carried=None,
             target=self.dram,
             weights=tuple(self.name(kept) if layer.has_weights else None for layer in layers),
-            arrival_energy_pj=energy,
-            arrival_latency_cycles=cycles,
-            tiles=tuple(self._tile(tile, geometry, layers, kept) for tile in stack.tiles),
+            arrival_energy_pj=0.0,
+            arrival_latency_cycles=0,
+            tiles=tuple(self._tile(tile, geometry, layers) for tile in stack.tiles),
         )
-
-    def _top(self) -> int:
-        return self.hardware.chains[Operand.W][-1]
 
     def _tile(
         self,
         tile: ScheduledTile,
         geometry: StackGeometry,
         layers: tuple[Layer, ...],
-        weights: int,
     ) -> TilePlan:
         columns = _span(tile.tile.first_column, tile.tile.last_column, len(geometry.columns))
         rows = _span(tile.tile.first_row, tile.tile.last_row, len(geometry.rows))
@@ -91,25 +77,19 @@ class _Writer:
             column, row = geometry.columns[columns[0]], geometry.rows[rows[0]]
             edge = (layer.sources[0], layer.name)
             x, y = column.edges[edge], row.edges[edge]
-            levels = dict(scheduled.levels)
-            own, mapped = scheduled.places.weights, scheduled.mapped
-            if layer.has_weights and own != weights and self.rules.charge_weight_arrival:
-                own = weights
-                levels[Operand.W] = self.hardware.level_of(Operand.W, weights) + 1
-                mapped = self._map(layer, dict(scheduled.sizes), levels)
             plan = LayerTilePlan(
                 layer=layer.name,
                 width=column.outputs[layer.name],
                 height=row.outputs[layer.name],
                 producer=producer,
                 second=None,
-                weights=self.name(own) if layer.has_weights else None,
+                weights=self.name(scheduled.places.weights) if layer.has_weights else None,
                 operand=self.hardware.memories[scheduled.places.inputs].name,
                 output=self.hardware.memories[scheduled.places.output].name,
                 h_use=self.name(tile.caches.read_columns) if x.reused else None,
                 h_make=self.name(tile.caches.fill_columns) if x.kept else None,
                 v=self._rows_memory(tile, y),
-                mapping=_written(mapped.mapping, layer),
+                mapping=written_mapping(scheduled.mapped.mapping, layer),
                 energy_pj=0.0,
                 latency_cycles=0,
                 copy_energy_pj=0.0,
@@ -132,12 +112,6 @@ class _Writer:
         if level(Operand.I, landed) < level(Operand.I, read):
             landed = read
         return self.hardware.memories[landed].name
-
-    def _map(self, layer: Layer, sizes: dict[str, int], levels: dict[Operand, int]) -> MappedLayer:
-        mapped = self.mapper(layer, sizes, levels)
-        if mapped is None:
-            raise NoMappingError(f"layer {layer.name} has no mapping with its weights on chip")
-        return mapped
 
     def _rows_memory(self, tile: ScheduledTile, y: EdgeStep) -> str | None:
         if not (y.reused or y.kept):
@@ -183,11 +157,11 @@ def _span(first: bool, last: bool, count: int) -> tuple[int, int]:
     return 1, count - 2
 
 
-def _written(mapping: object, layer: Layer) -> ScheduledMapping:
+def written_mapping(mapping: object, layer: Layer) -> ScheduledMapping:
     """A temporal mapping as a schedule states it."""
     assert isinstance(mapping, TemporalMapping)
     cuts = dict(mapping.cuts)
-    if not layer.has_weights:
+    if Operand.W.value in cuts and not layer.has_weights:
         # What has no bits rests nowhere: a schedule lists one level for it.
         cuts[Operand.W.value] = (len(mapping.loops),)
     known = mapping.double_buffered or {}

@@ -13,39 +13,8 @@ from cost.reference_levels import CachePlaces, LayerPlaces
 from cost.reference_tiles import tile_classes, tile_geometry
 from cost.rules import DEFINES, EXACT, RuleSet
 from problems import Hardware, Layer, LayerKind, Operand, Unroll, Workload
-from tests.cost.small_hardware import ACCUMULATOR, DRAM, SMALL, hardware, layer, memory, ports
-
-KINDS = tuple(kind for kind in LayerKind if kind is not LayerKind.CONCAT)
-"""Kinds that compute."""
-WINDOWED = tuple(k for k in KINDS if k not in (LayerKind.ADD, LayerKind.MATMUL))
-"""Kinds that may have a filter of their own."""
-LOOPS = {
-    LayerKind.CONV: "K C OY OX FY FX",
-    LayerKind.POINTWISE: "K C OY OX",
-    LayerKind.DEPTHWISE: "G OY OX FY FX",
-    LayerKind.GROUPED_CONV: "G K C OY OX FY FX",
-    LayerKind.POOL: "G OY OX FY FX",
-    LayerKind.MAX_POOL: "G OY OX FY FX",
-    LayerKind.AVERAGE_POOL: "G OY OX FY FX",
-    LayerKind.GLOBAL_POOL: "G FY FX",
-    LayerKind.ADD: "G OY OX",
-    LayerKind.FULLY_CONNECTED: "K C",
-    LayerKind.MATMUL: "K C OX",
-}
-REDUCTION = ("C", "FY", "FX")
-
-
-def of_kind(kind: LayerKind, stride: int = 1, **sizes: int) -> Layer:
-    """A layer whose loops all have two steps, but for those given."""
-    loops = {dim: sizes.get(dim, 2) for dim in LOOPS[kind].split()}
-    for dim in ("FX", "FY"):  # optional for some kinds
-        if dim in sizes:
-            loops[dim] = sizes[dim]
-    made = layer(kind, stride, **loops)
-    if kind.is_pool or kind is LayerKind.ADD:
-        made = replace(made, precision=replace(made.precision, weight_bits=0))
-    sources = ("left", "right") if kind is LayerKind.ADD else ("input",)
-    return replace(made, sources=sources)
+from tests.cost.layer_kinds import KINDS, LOOPS, REDUCTION, WINDOWED, of_kind
+from tests.cost.small_hardware import ACCUMULATOR, DRAM, SMALL, hardware, memory, ports
 
 
 def cost(
@@ -85,9 +54,14 @@ def cost(
     )
 
 
-def switched(name: str) -> RuleSet:
-    """The reference's rules with one mend."""
-    return replace(DEFINES, name=name, **{name: True})
+def pair(name: str, others: RuleSet) -> tuple[RuleSet, RuleSet]:
+    """Rules without and with one mend, all other switches as in `others`."""
+    without, mended = (replace(others, name=name, **{name: on}) for on in (False, True))
+    return without, mended
+
+
+AMONG = pytest.mark.parametrize("others", [DEFINES, EXACT], ids=lambda rules: rules.name)
+"""A mend shows whether the other ones are there or not."""
 
 
 def test_the_two_rule_sets_are_opposite_in_every_switch() -> None:
@@ -97,12 +71,16 @@ def test_the_two_rule_sets_are_opposite_in_every_switch() -> None:
             assert (getattr(DEFINES, field.name), getattr(EXACT, field.name)) == (False, True)
 
 
+@AMONG
 @pytest.mark.parametrize("kind", KINDS)
-def test_partial_sums_differ_only_where_something_is_summed(kind: LayerKind) -> None:
+def test_partial_sums_differ_only_where_something_is_summed(
+    kind: LayerKind, others: RuleSet
+) -> None:
     """Tests read-backs: one per write in the reference, one less per output when mended."""
     reduces = any(dim in REDUCTION for dim in LOOPS[kind].split())
     of = of_kind(kind)
-    reference, exact = cost(of, DEFINES), cost(of, switched("exact_partial_sums"))
+    unmended, mended_rules = pair("exact_partial_sums", others)
+    reference, exact = cost(of, unmended), cost(of, mended_rules)
     if not reduces:
         assert exact == reference
         return
@@ -112,39 +90,43 @@ def test_partial_sums_differ_only_where_something_is_summed(kind: LayerKind) -> 
     assert exact.words["O", 0, "rl"] == writes - outputs
     assert exact.energy_pj < reference.energy_pj
     flat = of_kind(kind, **{dim: 1 for dim in REDUCTION if dim in LOOPS[kind].split()})
-    plain, mended = cost(flat, DEFINES), cost(flat, switched("exact_partial_sums"))
+    plain, mended = cost(flat, unmended), cost(flat, mended_rules)
     assert mended.energy_pj == plain.energy_pj
     assert mended.latency_cycles == plain.latency_cycles
 
 
+@AMONG
 @pytest.mark.parametrize("kind", KINDS)
-def test_unrolling_differs_only_with_a_remainder(kind: LayerKind) -> None:
+def test_unrolling_differs_only_with_a_remainder(kind: LayerKind, others: RuleSet) -> None:
     """Tests channels on two MACs: 4 channels cost alike, 3 do not."""
     dim = "K" if "K" in LOOPS[kind].split() else "G"
     unroll = (Unroll(array_dim="D1", loop_dim=dim, factor=2),)
-    rules = switched("integer_unrolling")
+    unmended, rules = pair("integer_unrolling", others)
     even = of_kind(kind, **{dim: 4})
-    assert cost(even, rules, unroll=unroll).words == cost(even, DEFINES, unroll=unroll).words
+    assert cost(even, rules, unroll=unroll).words == cost(even, unmended, unroll=unroll).words
     odd = of_kind(kind, **{dim: 3})
-    exact, reference = (cost(odd, each, unroll=unroll) for each in (rules, DEFINES))
+    exact, reference = (cost(odd, each, unroll=unroll) for each in (rules, unmended))
     assert exact.temporal_cycles == reference.temporal_cycles
     assert exact.words != reference.words
     assert exact.energy_pj > reference.energy_pj
 
 
+@AMONG
 @pytest.mark.parametrize("kind", KINDS)
-def test_spans_differ_only_where_the_stride_passes_the_filter(kind: LayerKind) -> None:
+def test_spans_differ_only_where_the_stride_passes_the_filter(
+    kind: LayerKind, others: RuleSet
+) -> None:
     """Tests input bits at rest: with stride 2, filters of 2 leave no gap, those of 1 do."""
-    rules = switched("true_spans")
+    unmended, rules = pair("true_spans", others)
     buffer, top = 2, 3
     if kind not in WINDOWED:
-        assert cost(of_kind(kind), rules) == cost(of_kind(kind), DEFINES)
+        assert cost(of_kind(kind), rules) == cost(of_kind(kind), unmended)
         return
     taps = {"FX": 2, "FY": 2, "OX": 3, "OY": 3}
     touching = of_kind(kind, stride=2, **taps)
-    assert cost(touching, rules).held_bits == cost(touching, DEFINES).held_bits
+    assert cost(touching, rules).held_bits == cost(touching, unmended).held_bits
     gaps = of_kind(kind, stride=2, **(taps | {"FX": 1, "FY": 1}))
-    exact, reference = cost(gaps, rules).held_bits, cost(gaps, DEFINES).held_bits
+    exact, reference = cost(gaps, rules).held_bits, cost(gaps, unmended).held_bits
     if "OX" not in LOOPS[kind].split():  # a single output pixel has no gap to span
         assert exact == reference
         return
@@ -154,13 +136,16 @@ def test_spans_differ_only_where_the_stride_passes_the_filter(kind: LayerKind) -
     assert exact[buffer] >= reference[buffer]
 
 
+@AMONG
 @pytest.mark.parametrize("kind", KINDS)
-def test_double_buffers_cost_bits_only_where_they_are_explicit(kind: LayerKind) -> None:
+def test_double_buffers_cost_bits_only_where_they_are_explicit(
+    kind: LayerKind, others: RuleSet
+) -> None:
     """Tests that a flag doubles what a level holds; near-empty memories stall alike then."""
     of = of_kind(kind)
-    rules = switched("explicit_double_buffering")
+    unmended, rules = pair("explicit_double_buffering", others)
     roomy = replace(SMALL, memories=tuple(replace(m, size_bits=1 << 20) for m in SMALL.memories))
-    reference = cost(of, DEFINES, on=roomy)
+    reference = cost(of, unmended, on=roomy)
     flagged, single = (cost(of, rules, on=roomy, flagged=on) for on in (True, False))
     assert reference.held_bits == single.held_bits
     below = 2 if kind is LayerKind.ADD else 1
@@ -189,30 +174,30 @@ APART = hardware(
 )
 
 
+@AMONG
 @pytest.mark.parametrize("kind", KINDS)
-def test_loading_differs_only_with_half_shared_hops(kind: LayerKind) -> None:
+def test_loading_differs_only_with_half_shared_hops(kind: LayerKind, others: RuleSet) -> None:
     """Tests two hops of 2 and 4 cycles that add up; without shared ports nothing changes.
 
     Both inputs of an add go through the same ports, so that no hop shares just one.
     """
     of = of_kind(kind)
-    rules = switched("accumulate_half_shared_loading")
+    unmended, rules = pair("accumulate_half_shared_loading", others)
     exact, reference = (
-        cost(of, each, on=HALF_SHARED, weight_levels=1) for each in (rules, DEFINES)
+        cost(of, each, on=HALF_SHARED, weight_levels=1) for each in (rules, unmended)
     )
     more = 0 if kind is LayerKind.ADD else 2
     assert exact.loading_cycles - reference.loading_cycles == more
     assert exact.energy_pj == reference.energy_pj
-    assert cost(of, rules, on=APART) == cost(of, DEFINES, on=APART)
+    assert cost(of, rules, on=APART) == cost(of, unmended, on=APART)
 
 
+@AMONG
 @pytest.mark.parametrize("kind", KINDS)
-def test_last_drain_is_all_that_its_switch_adds(kind: LayerKind) -> None:
+def test_last_drain_is_all_that_its_switch_adds(kind: LayerKind, others: RuleSet) -> None:
     """Tests that latency grows by the offloading cycles and nothing else changes."""
-    exact, reference = (
-        cost(of_kind(kind), switched("charge_last_drain")),
-        cost(of_kind(kind), DEFINES),
-    )
+    unmended, rules = pair("charge_last_drain", others)
+    exact, reference = cost(of_kind(kind), rules), cost(of_kind(kind), unmended)
     assert exact.latency_cycles - reference.latency_cycles == reference.offloading_cycles > 0
     assert replace(exact, latency_cycles=reference.latency_cycles) == reference
 
@@ -227,10 +212,14 @@ def test_last_drain_is_all_that_its_switch_adds(kind: LayerKind) -> None:
         "charge_weight_arrival",
     ],
 )
+@AMONG
 @pytest.mark.parametrize("kind", KINDS)
-def test_switches_about_schedules_leave_layer_tiles_alone(kind: LayerKind, name: str) -> None:
+def test_switches_about_schedules_leave_layer_tiles_alone(
+    kind: LayerKind, name: str, others: RuleSet
+) -> None:
     """Tests that capacities, caches and arrivals are no matter of a single layer-tile."""
-    assert cost(of_kind(kind), switched(name)) == cost(of_kind(kind), DEFINES)
+    unmended, rules = pair(name, others)
+    assert cost(of_kind(kind), rules) == cost(of_kind(kind), unmended)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in WINDOWED if "OX" in LOOPS[kind].split()])
@@ -268,7 +257,7 @@ def test_cached_reads_differ_only_where_widths_do(
             produced_at={"input": buffer},
             rules=rules,
         )
-        for rules in (DEFINES, switched("cached_reads_at_data_width"))
+        for rules in pair("cached_reads_at_data_width", DEFINES)
     ]
     bits = [[copy.bits for copy in copies] for copies in found]
     # Two columns of six rows, then four fresh columns of two rows.
