@@ -20,18 +20,28 @@ SIZE, READ_BW, WRITE_BW, READ_G, WRITE_G, READ_PJ, WRITE_PJ = range(7)
 
 
 @njit(cache=True)
-def _spanned(a, o, product, factor, level, sizes):
-    """Elements of operand o that loops `product` and the unrolling up to `level` span."""
+def unrolled_reach(a, o, factor, level):
+    """[d]: what the unrolling up to `level` of operand o spans of every dim."""
+    reach = np.ones(N_DIMS)
+    for k in range(factor.shape[0]):
+        if a.unroll_level[o, k] <= level:
+            reach[a.unroll_dim[k]] *= factor[k]
+    return reach
+
+
+@njit(cache=True)
+def _spanned_with(rel, stride, exact, product, unrolled, sizes):
+    """Elements of an operand (its row of `rel`) that loops and an `unrolled_reach` span.
+
+    Takes what it needs of the layer apart: this runs at every point of every boundary.
+    """
     elements = 1.0
     ox = oy = fx = fy = 1.0
     for d in range(N_DIMS):
-        reach = float(product[d])
-        for k in range(factor.shape[0]):
-            if a.unroll_dim[k] == d and a.unroll_level[o, k] <= level:
-                reach *= factor[k]
-        if a.exact and reach > sizes[d]:
+        reach = product[d] * unrolled[d]
+        if exact and reach > sizes[d]:
             reach = float(sizes[d])
-        if a.rel[o, d] == 1:
+        if rel[d] == 1:
             elements *= reach
         if d == OX:
             ox = reach
@@ -41,11 +51,18 @@ def _spanned(a, o, product, factor, level, sizes):
             fx = reach
         elif d == FY:
             fy = reach
-    if a.rel[o, OX] == 2:
-        elements *= extent(ox, fx, a.stride[0], a.stride[2], a.exact)
-    if a.rel[o, OY] == 2:
-        elements *= extent(oy, fy, a.stride[1], a.stride[3], a.exact)
+    if rel[OX] == 2:
+        elements *= extent(ox, fx, stride[0], stride[2], exact)
+    if rel[OY] == 2:
+        elements *= extent(oy, fy, stride[1], stride[3], exact)
     return elements
+
+
+@njit(cache=True)
+def _spanned(a, o, product, factor, level, sizes):
+    """Elements of operand o that loops `product` and the unrolling up to `level` span."""
+    unrolled = unrolled_reach(a, o, factor, level)
+    return _spanned_with(a.rel[o], a.stride, a.exact, product, unrolled, sizes)
 
 
 @njit(cache=True)
@@ -70,9 +87,16 @@ def boundary_amounts(a, o, m, product, factor, sizes, ratio):
 
     `ratio` is the `unique_ratio` of level m + 1.
     """
-    held = _spanned(a, o, product, factor, m, sizes)
-    if a.exact:
-        return held, _spanned(a, o, product, factor, m + 1, sizes)
+    below, above = unrolled_reach(a, o, factor, m), unrolled_reach(a, o, factor, m + 1)
+    return block_amounts(a.rel[o], a.stride, a.exact, product, below, above, sizes, ratio)
+
+
+@njit(cache=True)
+def block_amounts(rel, stride, exact, product, below, above, sizes, ratio):
+    """`boundary_amounts` where the `unrolled_reach` of both levels is at hand."""
+    held = _spanned_with(rel, stride, exact, product, below, sizes)
+    if exact:
+        return held, _spanned_with(rel, stride, exact, product, above, sizes)
     held = np.round(held)
     return held, held * math.trunc(ratio)
 
@@ -131,7 +155,7 @@ def moves_of_outputs(a, m, periods, distinct, factor):
 
 
 @njit(cache=True)
-def _instances(a, o, first_level, factor):
+def instances(a, o, first_level, factor):
     """Active instances of the memory below which the unrolling from `first_level` sits."""
     return np.round(spatial_product(factor, a.unroll_level[o], first_level))
 
@@ -139,19 +163,34 @@ def _instances(a, o, first_level, factor):
 @njit(cache=True)
 def boundary_energy(a, o, m, held, moved, ratio, periods, distinct, factor):
     """pJ of everything that crosses boundary (o, m), given what crosses at a time."""
-    low = a.memory[a.mem_index[o, m]]
-    high = a.memory[a.mem_index[o, m + 1]]
-    n_low = _instances(a, o, m + 1, factor)
-    n_high = _instances(a, o, m + 2, factor)
     wide_up, final_up, wide_down = 0, 0, periods
     if o == OUT:
         wide_up, final_up, wide_down = moves_of_outputs(a, m, periods, distinct, factor)
+    return crossing_energy(
+        a.memory[a.mem_index[o, m]],
+        a.memory[a.mem_index[o, m + 1]],
+        instances(a, o, m + 1, factor),
+        instances(a, o, m + 2, factor),
+        a.precision[o],
+        (wide_up, final_up, wide_down),
+        held,
+        moved,
+        ratio,
+    )
+
+
+@njit(cache=True)
+def crossing_energy(low, high, n_low, n_high, precision, moves, held, moved, ratio):
+    """pJ of `moves` (wide up, final up, down) over a link from memory `low` to `high`.
+
+    `n_low`, `n_high`: active instances; `precision` (wide, final) bits of the operand.
+    """
     energy = 0.0
     for final in range(2):
-        count = final_up if final == 1 else wide_up
+        count = moves[final]
         if count == 0:
             continue
-        bits = a.precision[OUT, final]
+        bits = precision[final]
         up = words(held * bits, low[READ_G], low[READ_BW]) * low[READ_PJ] * n_low
         up += (
             burst_words(moved, bits, high[WRITE_G], high[WRITE_BW], low[READ_BW] * ratio)
@@ -159,15 +198,15 @@ def boundary_energy(a, o, m, held, moved, ratio, periods, distinct, factor):
             * n_high
         )
         energy += up * count
-    if wide_down > 0:
-        bits = a.precision[o, 0]
+    if moves[2] > 0:
+        bits = precision[0]
         down = words(held * bits, low[WRITE_G], low[WRITE_BW]) * low[WRITE_PJ] * n_low
         down += (
             burst_words(moved, bits, high[READ_G], high[READ_BW], low[WRITE_BW] * ratio)
             * high[READ_PJ]
             * n_high
         )
-        energy += down * wide_down
+        energy += down * moves[2]
     return energy
 
 
@@ -176,7 +215,7 @@ def mac_link_energy(a, o, q, factor, sizes):
     """pJ of the traffic between level 0 of operand o and the MACs: once every cycle."""
     amount = mac_link_amount(a, o, factor, sizes)
     level = a.memory[a.mem_index[o, 0]]
-    n = _instances(a, o, 1, factor)
+    n = instances(a, o, 1, factor)
     periods, distinct = visits(np.ones(N_DIMS, dtype=np.int64), q, a.rel[o])
     wide_up, final_up, wide_down = 0, 0, periods
     if o == OUT:

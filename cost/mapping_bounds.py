@@ -28,6 +28,33 @@ def _least_drain(a, t, c):
 
 
 @njit(cache=True)
+def _completion_of_view(costs, possible, bounds, axes, strides):
+    """`completion_table` of the boundaries that add anything to a view; the others do not bind.
+
+    Returns (table [a, b, c, point], counts [o, level]): how many of them lie below a level. A
+    view concerns one port and the links of one input, so these are few.
+    """
+    counts = np.zeros((3, costs.shape[1] + 1), dtype=np.int64)
+    some = np.zeros_like(costs)
+    open_to = np.zeros_like(possible)
+    for o in range(3):
+        n = 0
+        for m in range(bounds[o]):
+            counts[o, m] = n
+            for i in range(costs.shape[2]):
+                if possible[o, m, i] and costs[o, m, i] > 0:
+                    some[o, n] = costs[o, m]
+                    open_to[o, n] = possible[o, m]
+                    n += 1
+                    break
+        counts[o, bounds[o]] = n
+    kept = np.empty(3, dtype=np.int64)
+    for o in range(3):
+        kept[o] = counts[o, bounds[o]]
+    return completion_table(some, open_to, kept, axes, strides), counts
+
+
+@njit(cache=True)
 def _bound_each_placement(a, t, possible, out):
     """Raise the latencies `out` [w, i, o, 2] where first blocks depend on the placement."""
     levels = np.ones(3, dtype=np.int64)
@@ -40,8 +67,10 @@ def _bound_each_placement(a, t, possible, out):
                 levels[0], levels[1], levels[2] = i + 1, j + 1, k + 1
                 costs, constants = latency_views(a, t, levels, True, False)
                 for v in range(constants.shape[0]):
-                    table = completion_table(costs[v], possible, levels - 1, t.axes, t.strides)
-                    out[i, j, k, 1] = max(out[i, j, k, 1], constants[v] + table[i, j, k, last])
+                    table, _ = _completion_of_view(
+                        costs[v], possible, levels - 1, t.axes, t.strides
+                    )
+                    out[i, j, k, 1] = max(out[i, j, k, 1], constants[v] + table[-1, -1, -1, last])
 
 
 @njit(cache=True)
@@ -76,13 +105,14 @@ def _placement_bounds(a, sizes):
             if a.drain and k > 0:
                 # The last outputs leave through the topmost boundary.
                 view[OUT, k - 1] += t.first[OUT, k - 1]
-            table = completion_table(view, possible, bounds, t.axes, t.strides)
+            table, at = _completion_of_view(view, possible, bounds, t.axes, t.strides)
             # That any input loads at all is known per placement only.
             constant = t.cycles + t.constants[v // 2]
             for i in range(levels[0]):
                 for j in range(levels[1]):
                     if out[i, j, k, 1] < np.inf:
-                        out[i, j, k, 1] = max(out[i, j, k, 1], constant + table[i, j, k, last])
+                        cycles = constant + table[at[0, i], at[1, j], at[OUT, k], last]
+                        out[i, j, k, 1] = max(out[i, j, k, 1], cycles)
     return out
 
 
@@ -134,17 +164,16 @@ def _least_bounds(a, sizes, widths, heights, usable, from_top, to_top):
         t = mapping_tables(a, tile, levels)
         possible = t.pj < np.inf
         last = t.products.shape[0] - 1
-        i, j, k = levels[0] - 1, levels[1] - 1, levels[2] - 1
         energy = completion_table(t.pj, possible, levels - 1, t.axes, t.strides)
-        out[n, 0] = t.fixed_pj + energy[i, j, k, last]
+        out[n, 0] = t.fixed_pj + energy[-1, -1, -1, last]
         # With the outputs in the highest level it is known where they leave.
         costs, constants = latency_views(a, t, levels, to_top, True)
         latency = 0.0
         for v in range(constants.shape[0]):
-            table = completion_table(costs[v], possible, levels - 1, t.axes, t.strides)
-            latency = max(latency, constants[v] + table[i, j, k, last])
+            table, _ = _completion_of_view(costs[v], possible, levels - 1, t.axes, t.strides)
+            latency = max(latency, constants[v] + table[-1, -1, -1, last])
         # Other rest places may drain faster, but never in less than a cycle a link.
-        out[n, 1] = latency + (float(k) if a.drain and not to_top else 0.0)
+        out[n, 1] = latency + (float(levels[OUT] - 1) if a.drain and not to_top else 0.0)
     return out
 
 

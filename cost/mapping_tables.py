@@ -10,10 +10,14 @@ from numba import njit
 from cost.boundary_tables import (
     OUT,
     SIZE,
+    block_amounts,
     boundary_amounts,
-    boundary_energy,
+    crossing_energy,
+    instances,
     mac_link_energy,
+    moves_of_outputs,
     unique_ratio,
+    unrolled_reach,
     visits,
 )
 from cost.lattice import (
@@ -92,21 +96,32 @@ def energy_tables(a, sizes, levels):
     amounts = np.zeros((3, max_levels, n, 3))
     for o in range(3):
         fixed_pj += mac_link_energy(a, o, q, energy_factor, sizes)
+        rel, precision = a.rel[o], a.precision[o]
         for m in range(levels[o] - 1):
-            room = a.memory[a.mem_index[o, m], SIZE]
+            # What does not change from point to point, once: this is where bounds spend time.
+            low, high = a.memory[a.mem_index[o, m]], a.memory[a.mem_index[o, m + 1]]
+            n_low = instances(a, o, m + 1, energy_factor)
+            n_high = instances(a, o, m + 2, energy_factor)
             ratio = unique_ratio(a, o, m + 1, energy_factor, sizes)
             whole = ratio if a.exact else unique_ratio(a, o, m + 1, latency_factor, sizes)
+            below = unrolled_reach(a, o, energy_factor, m)
+            above = unrolled_reach(a, o, energy_factor, m + 1)
             for i in range(n):
-                held, moved = boundary_amounts(a, o, m, products[i], energy_factor, sizes, ratio)
-                periods, distinct = visits(products[i], q, a.rel[o])
+                held, moved = block_amounts(
+                    rel, a.stride, a.exact, products[i], below, above, sizes, ratio
+                )
+                periods, distinct = visits(products[i], q, rel)
                 # Sums that go on above wait here unfinished; in the innermost level of O any.
                 waits = o == OUT and (periods > distinct or (m == 0 and sums_wait))
-                width = a.precision[o, 0 if waits else 1]
-                if held * width > room:
+                width = precision[0 if waits else 1]
+                if held * width > low[SIZE]:
                     continue
                 bits[o, m, i] = held * width
-                pj[o, m, i] = boundary_energy(
-                    a, o, m, held, moved, ratio, periods, distinct, energy_factor
+                moves = (0, 0, periods)
+                if o == OUT:
+                    moves = moves_of_outputs(a, m, periods, distinct, energy_factor)
+                pj[o, m, i] = crossing_energy(
+                    low, high, n_low, n_high, precision, moves, held, moved, ratio
                 )
                 amounts[o, m, i, 0] = held * width
                 if not a.exact:

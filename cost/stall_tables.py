@@ -18,6 +18,8 @@ from cost.tile_latency import drain_cycles, link_transfers, shared_ends
 
 KEPT_LOADS, KEPT_WAITS = 5, 3
 """Ports watched by their load and by their waits."""
+MAX_PORTS = 4
+"""Ports that the transfers over one link can use."""
 
 
 @njit(cache=True)
@@ -73,8 +75,14 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
     """
     n_points = products.shape[0]
     max_levels = a.mem_index.shape[1]
-    load = np.zeros((a.n_ports, 3, max_levels, n_points))
-    wait = np.zeros((a.n_ports, 3, max_levels, n_points))
+    # Load and wait of each boundary's few ports: slot k of boundary b is port `used[b, k]`.
+    n_links = 0
+    for o in range(3):
+        n_links += levels[o] - 1
+    link = np.zeros((n_links, 2), dtype=np.int64)
+    used = np.full((n_links, MAX_PORTS), -1, dtype=np.int64)
+    load = np.zeros((n_links, MAX_PORTS, n_points))
+    wait = np.zeros((n_links, MAX_PORTS, n_points))
     first = np.zeros((3, max_levels, n_points))
     ports = np.zeros(8, dtype=np.int64)
     busy = np.zeros(8)
@@ -85,14 +93,18 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
     fixed_load, fixed_wait = mac_port_stalls(a, q, factor, sizes)
     fixed_load -= total
     least_load = fixed_load.copy()
+    most_load = fixed_load.copy()
     least_wait = fixed_wait.copy()
     any_wait = np.zeros(a.n_ports, dtype=np.bool_)
     users = np.zeros(a.n_ports, dtype=np.int64)
+    b = -1
     for o in range(3):
         for m in range(levels[o] - 1):
-            low_load = np.full(a.n_ports, np.inf)
-            low_wait = np.full(a.n_ports, np.inf)
-            used = np.zeros(a.n_ports, dtype=np.bool_)
+            b += 1
+            link[b, 0], link[b, 1] = o, m
+            low_load = np.full(MAX_PORTS, np.inf)
+            low_wait = np.full(MAX_PORTS, np.inf)
+            high_load = np.zeros(MAX_PORTS)
             for i in range(n_points):
                 if not possible[o, m, i]:
                     continue
@@ -110,27 +122,28 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
                 first[o, m, i] = cycles
                 if o == OUT and a.drain:
                     first[o, m, i] = drain_cycles(a, m, held, moved)
-                for k in range(n):
-                    load[ports[k], o, m, i] += busy[k]
-                    used[ports[k]] = True
-                    late = max(0.0, busy[k] - free[k])
-                    wait[ports[k], o, m, i] += late
-                    if late > 0:
-                        any_wait[ports[k]] = True
-                for p in range(a.n_ports):
+                for j in range(n):
+                    k = 0
+                    while used[b, k] >= 0 and used[b, k] != ports[j]:
+                        k += 1
+                    used[b, k] = ports[j]
+                    load[b, k, i] += busy[j]
+                    wait[b, k, i] += max(0.0, busy[j] - free[j])
+                for k in range(MAX_PORTS):
                     # What does not wait for the port comes first: both count for the latency.
-                    low_load[p] = min(low_load[p], load[p, o, m, i] + first[o, m, i] * used[p])
-                    low_wait[p] = min(low_wait[p], wait[p, o, m, i])
-            users += used
-            for p in range(a.n_ports):
-                if low_load[p] < np.inf:
-                    least_load[p] += low_load[p]
-                    least_wait[p] += low_wait[p]
-    most_load = fixed_load.copy()
-    for o in range(3):
-        for m in range(levels[o] - 1):
-            for p in range(a.n_ports):
-                most_load[p] += load[p, o, m].max()
+                    low_load[k] = min(low_load[k], load[b, k, i] + first[o, m, i])
+                    low_wait[k] = min(low_wait[k], wait[b, k, i])
+                    high_load[k] = max(high_load[k], load[b, k, i])
+            for k in range(MAX_PORTS):
+                p = used[b, k]
+                if p < 0:
+                    break
+                users[p] += 1
+                least_load[p] += low_load[k]
+                least_wait[p] += low_wait[k]
+                most_load[p] += high_load[k]
+                if wait[b, k].max() > 0:
+                    any_wait[p] = True
     by_load = np.argsort(-np.where(most_load > 0, least_load, -np.inf))[:KEPT_LOADS]
     by_wait = np.argsort(-(least_wait + any_wait))[:KEPT_WAITS]
     views = np.zeros((KEPT_LOADS + KEPT_WAITS, 3, max_levels, n_points))
@@ -139,22 +152,26 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
     for p in by_wait:
         # The first view also says that no stall is below zero.
         if n == 0 or any_wait[p]:
-            views[n] = wait[p]
             constants[n] = fixed_wait[p]
+            for b in range(n_links):
+                for k in range(MAX_PORTS):
+                    if used[b, k] == p:
+                        views[n, link[b, 0], link[b, 1]] = wait[b, k]
             n += 1
     for p in by_load:
         if most_load[p] <= 0:
             continue
-        views[n] = load[p]
-        constants[n] = fixed_load[p]
-        if users[p] == 1:
-            # Alone on its port, a boundary cannot make up for others: no load is below zero.
-            least = max(0.0, fixed_load[p])
-            constants[n] = least
-            for o in range(3):
-                for m in range(levels[o] - 1):
-                    if load[p, o, m].max() > 0:
-                        views[n, o, m] = np.maximum(least, load[p, o, m] + fixed_load[p]) - least
+        # Alone on its port, a boundary cannot make up for others: no load is below zero.
+        lone = users[p] == 1
+        least = max(0.0, fixed_load[p])
+        constants[n] = least if lone else fixed_load[p]
+        for b in range(n_links):
+            for k in range(MAX_PORTS):
+                if used[b, k] == p:
+                    view = load[b, k]
+                    if lone:
+                        view = np.maximum(least, view + fixed_load[p]) - least
+                    views[n, link[b, 0], link[b, 1]] = view
         n += 1
     return views[:n], constants[:n], first
 
