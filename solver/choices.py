@@ -160,19 +160,17 @@ class ChoiceBuilder:
                 if not kind.runs[e] or not tiling.graph.layers[e].computes:
                     continue
                 key = self.tables.tile_key(option.layers[e], *size)
-                for memories, cost in self.mappings.costs(key, weights).items():
-                    if (
-                        memories[0] in kind.weights[e]
-                        and memories[1] in kind.inputs
-                        and memories[2] in kind.outputs
-                    ):
-                        at = (e, *self._entry(kind, e, memories))
-                        if np.isfinite(cost_f[at]):
-                            cost_f[at] = max(cost_f[at], cost + export[e, at[3]])
-                for memories, cost in self._rough.get((*key.like, weights), {}).items():
+                known = self.mappings.costs(key, weights)
+                rough = self._rough.get((*key.like, weights), {})
+                for memories in {*known, *rough}:
+                    if not self._is_open(kind, e, memories, cost_f):
+                        continue  # only where this tile, too, may have its tensors
                     at = (e, *self._entry(kind, e, memories))
-                    if self.mappings.best(MappedTile(key, memories, weights)) is None:
-                        cost_f[at] = cost + export[e, at[3]]
+                    if memories in known:
+                        cost_f[at] = max(cost_f[at], known[memories] + export[e, at[3]])
+                    best = self.mappings.best(MappedTile(key, memories, weights))
+                    if memories in rough and best is None:
+                        cost_f[at] = rough[memories] + export[e, at[3]]
             if k == main:
                 cost_f += weigh_table(self.tables.with_arrival(option, kind), *weights)
                 cost_f -= np.where(np.isinf(cost_f), 0.0, weigh_table(kind.f, *weights))
@@ -180,6 +178,17 @@ class ChoiceBuilder:
                 cost_f = self._only_in_place(cost_f, kind)
             out.append((cost_f, weigh_table(kind.g, *weights)))
         return out
+
+    def _is_open(self, kind: KindTables, e: int, memories: Memories, costs: np.ndarray) -> bool:
+        """Whether layer e of a kind of tile may have its tensors in `memories`.
+
+        What is known of a tile holds for all tiles like it, but a stack's last output, say, has
+        one place only.
+        """
+        listed = (kind.weights[e], kind.inputs, kind.outputs)
+        if any(m not in places for m, places in zip(memories, listed, strict=True)):
+            return False
+        return bool(np.isfinite(costs[(e, *self._entry(kind, e, memories))]))
 
     def _only_in_place(self, cost_f: np.ndarray, kind: KindTables) -> np.ndarray:
         """Costs [layer, W, I, O] that are infinite for tensors that do not rest in DRAM."""
