@@ -188,8 +188,8 @@ def latency_views(a, t, levels, drains, beyond):
 
     Returns (costs [v, o, m, i], constants [v]): for every v, the constant plus the costs of
     all boundaries is at most the latency of a mapping over `levels`, and with `beyond` of
-    any that uses more of them, too. With `drains` the
-    topmost boundary of O includes the way out of the last outputs.
+    any that uses more of them, too. With `drains` the topmost boundary of O includes the way
+    out of the last outputs.
     """
     n_views = t.views.shape[0]
     costs = np.zeros((2 * n_views, *t.pj.shape))
