@@ -28,8 +28,9 @@ PATIENCE = 5e3
 """Nodes of search after which a dive makes do with some mapping of a layer-tile."""
 PROMISING = 64
 """Options bounded closely where mappings are too hard for dives."""
-OPENING_SIZES = (1, 3)
-"""Sizes per axis that tiles may take in the search for just any schedule, one after the other."""
+OPENING_SIZES, QUARTER = (1, 6), 4
+"""Sizes per axis that tiles may take in the search for just any schedule, one after the other,
+and how much smaller each is than the one before."""
 
 
 def tangent(objective: Objective, energy: float, latency: float) -> tuple[float, float]:
@@ -52,13 +53,16 @@ def floor_of(pool: Pool) -> tuple[float, float]:
 def opening_ranges(ranges: tuple[StackRange, ...], count: int) -> tuple[StackRange, ...]:
     """A small part of a space in which some schedule is soon found.
 
-    Every layer on its own, with `count` sizes of tiles per axis, the largest among them.
+    Every layer on its own, with `count` sizes of tiles per axis: the largest, and those that
+    come next below a quarter of the one before.
     """
 
     def some(sizes: tuple[int, ...]) -> tuple[int, ...]:
-        last = len(sizes) - 1
-        at = {last * k // count for k in range(1, count + 1)}
-        return tuple(sizes[i] for i in sorted(at))
+        kept = [max(sizes)]
+        while len(kept) < count and min(sizes) < kept[-1]:
+            below = [size for size in sizes if size <= kept[-1] / QUARTER]
+            kept.append(max(below, default=min(sizes)))
+        return tuple(sorted(kept))
 
     return tuple(
         replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -33,6 +33,8 @@ from solver.placements import (
 
 PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
+KEPT_TILINGS = 1024
+"""Tilings of stacks and tables of options remembered at a time."""
 TILES_A_TURN = 32
 """Sizes of layer-tiles bounded between two looks at the clock."""
 
@@ -151,6 +153,8 @@ class StackTables:
         self._least: dict[tuple[int, bytes, int], dict[tuple[int, ...], np.ndarray]] = {}
         self._floors: dict[tuple[int, int, int], np.ndarray] = {}
         self._graphs: dict[tuple[int, ...], StackGraph] = {}
+        self._tiling = lru_cache(KEPT_TILINGS)(self._cut)
+        self._tables = lru_cache(KEPT_TILINGS)(self._all_kinds)
 
     def graph(self, layers: tuple[int, ...]) -> StackGraph:
         """The graph of a stack of the layers at these positions."""
@@ -162,8 +166,12 @@ class StackTables:
 
     def tiling(self, option: StackOption) -> StackTiling:
         """Tiles of `option`."""
-        graph = self.graph(option.layers)
-        return tile_stack(graph, option.tile_x, option.tile_y, option.mode, self.rules)
+        return self._tiling(option.layers, option.tile_x, option.tile_y, option.mode)
+
+    def _cut(
+        self, layers: tuple[int, ...], tile_x: int, tile_y: int, mode: OverlapMode
+    ) -> StackTiling:
+        return tile_stack(self.graph(layers), tile_x, tile_y, mode, self.rules)
 
     def source_of(self, option: StackOption, graph: StackGraph, tensor: int) -> int:
         """Memory of the whole map of a tensor from outside, -1 for one made in the stack."""
@@ -261,8 +269,12 @@ class StackTables:
             phase_latency(tables.hops, tables.ports, tables.n_ports, actions, 1),
         )
 
-    def kind_tables(self, option: StackOption, tiling: StackTiling) -> tuple[KindTables, ...]:
+    def kind_tables(self, option: StackOption) -> tuple[KindTables, ...]:
         """Tables of every kind of tile of `option`."""
+        return self._tables(option)
+
+    def _all_kinds(self, option: StackOption) -> tuple[KindTables, ...]:
+        tiling = self.tiling(option)
         return self._kinds(option, tiling, tiling.kinds)
 
     def _kinds(
@@ -491,7 +503,7 @@ class StackTables:
     def option_bounds(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
         """Lower bounds of the option's cost for every weight pair [k, (pJ, cycles)]."""
         tiling = self.tiling(option)
-        tables = self.kind_tables(option, tiling)
+        tables = self.kind_tables(option)
         total = np.zeros(len(weights))
         main = main_kind(tiling)
         for i, kind in enumerate(tables):
