@@ -266,11 +266,8 @@ class ChoiceBuilder:
     ) -> tuple[float, list[np.ndarray]]:
         """Weighted lower bound of `option` and the entries that attain it per kind."""
         tiling, kinds = self._kinds(option)
-        main = main_kind(tiling)
         total, picks = 0.0, []
-        for k, (kind, (cost_f, cost_g)) in enumerate(
-            zip(kinds, self._costs(option, weights), strict=True)
-        ):
+        for kind, (cost_f, cost_g) in zip(kinds, self._costs(option, weights), strict=True):
             if self.tables.rules.joint_capacity:
                 occupancy = self.tables.occupancy(option, tiling, kind)
                 value, _, pick = capacity_prices(cost_f, cost_g, occupancy, PRICE_ROUNDS)
@@ -289,12 +286,9 @@ class ChoiceBuilder:
         tables = self.tables
         self._fresh.clear()
         tiling, kinds = self._kinds(option)
-        main = main_kind(tiling)
         floor = 0.0
         reduced = []
-        for k, (kind, (cost_f, cost_g)) in enumerate(
-            zip(kinds, self._costs(option, weights), strict=True)
-        ):
+        for kind, (cost_f, cost_g) in zip(kinds, self._costs(option, weights), strict=True):
             fixed = 0.0
             if tables.rules.joint_capacity:
                 # Under prices for the shared memories fewer entries come close.

@@ -11,7 +11,7 @@ from solver.choices import ChoiceBuilder
 from solver.limits import SearchLimits
 from solver.model import OptionPlan
 from solver.objective import Objective
-from solver.prune import Pool, refine_by_layer, refine_by_option, weigh
+from solver.prune import Pool, refine_by_option, weigh
 from solver.space import StackRange
 from solver.weighted import FIRST_RISES, STUBBORN_RISES, WeightedSolver
 
@@ -20,10 +20,8 @@ WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 larger tiles take longer to try."""
 TIE_BREAK = 0.02
 """Share of energy in the search for a first schedule of little latency."""
-FEW, MANY = 1, 8
+MANY = 8
 """Options too hard to decide after which a dive is given up."""
-DEPTHS = (2, 6)
-"""Layers in a stack to which dives keep once deeper ones were too hard."""
 PATIENCE = 5e3
 """Nodes of search after which a dive makes do with some mapping of a layer-tile."""
 PROMISING = 64
@@ -100,25 +98,26 @@ class Scout:
         if not self.pool.tables.rules.joint_capacity:
             self._narrow()
             return
-        shallow, solver = (self._hasty(patience) for patience in (-1, PATIENCE))
+        rough, close = (self._hasty(patience) for patience in (-1, PATIENCE))
         if self.objective is Objective.LATENCY:
             # With energy free most mappings tie: some weight on it finds good ones soon.
             for weights in (
                 (latency / energy, 1.0),
                 (TIE_BREAK * latency / energy, 1.0),
             ):
-                self._dive(solver, weights)
+                self._dive(close, weights)
             for place in self._fastest_whole():
                 self._try(self.pool.focus([place]), weights)
             return
-        weights = tangent(self.objective, energy, latency)
-        point = self._dive(solver, weights, STUBBORN_RISES, failures=FEW)
-        if point is None:
-            for depth in DEPTHS:
-                self._dive(shallow, weights, STUBBORN_RISES, depth=depth)
-        point = self._dive(solver, weights, failures=MANY)
-        if self.objective is Objective.EDP and point is not None:
-            self._dive(solver, tangent(self.objective, *point))
+        # Rough mappings first: they are soon found on whatever there is.
+        point: tuple[float, float] | None = None
+        for solver, rises, failures in (
+            (rough, STUBBORN_RISES, np.inf),
+            (rough, FIRST_RISES, np.inf),
+            (close, FIRST_RISES, MANY),
+        ):
+            weights = tangent(self.objective, *(point or (energy, latency)))
+            point = self._dive(solver, weights, rises, failures=failures) or point
 
     def open(self) -> None:
         """Hand on some schedule, as soon as can be."""
@@ -142,11 +141,10 @@ class Scout:
         solver: WeightedSolver,
         weights: tuple[float, float],
         rises: tuple[float, ...] = FIRST_RISES,
-        depth: int | None = None,
         failures: float = np.inf,
     ) -> tuple[float, float] | None:
         """Hand on the schedule of a dive; the best (pJ, cycles) so far."""
-        optimum = solver.dive(weights, rises, depth, failures)
+        optimum = solver.dive(weights, rises, failures)
         return self.found(optimum.plans) if optimum is not None else None
 
     def _narrow(self) -> None:
@@ -157,10 +155,8 @@ class Scout:
         """
         # Whatever the objective: the product ranks best while bounds are rough.
         focus = self.pool.focus(self.pool.most_promising(Objective.EDP, PROMISING))
-        weights = tangent(self.objective, *floor_of(self.pool))
-        refine_by_layer(focus, self.objective, np.inf, weights, pause=self.limits.left)
-        focus = focus.focus(focus.most_promising(Objective.EDP, PROMISING // 8))
         refine_by_option(focus)
+        focus = focus.focus(focus.most_promising(Objective.EDP, PROMISING // 8))
         energy, latency = floor_of(focus)
         if not np.isfinite(energy):
             # They do not make a path: all options may.

@@ -177,37 +177,30 @@ class Screen:
             bits += elements * made.precision.output_bits
         return bits <= self.tables.domains.sizes_bits[source]
 
-    def promises(
-        self,
-        layer: int,
-        alive: list[tuple[StackRange, np.ndarray]],
-        weights: tuple[float, float],
-        pause: Callable[[], object],
-    ) -> dict[int, tuple[float, float]]:
-        """What `sharpen` would bring and take by variant: (weighted rise per map, seconds)."""
-        return {
-            variant: self.layers[layer].promise(variant, need, weights, pause)
-            for variant, need in self._wanted(layer, alive).items()
-        }
-
     def sharpen(
-        self,
-        layer: int,
-        variant: int,
-        alive: list[tuple[StackRange, np.ndarray]],
-        pause: Callable[[], object],
-    ) -> None:
-        """Put least bounds of mappings in place of the floors of one variant of one layer.
+        self, near: list[tuple[StackRange, np.ndarray]], most: int, pause: Callable[[], object]
+    ) -> int:
+        """Put least bounds of mappings in place of the floors of layer-tiles.
 
-        `alive`: ranges with masks of the options that matter, [mode, width, height, source,
-        target]; sizes that occur in none of them keep their floors. `pause` may raise.
+        `near`: ranges with masks of the options that matter, [mode, width, height, source,
+        target]; sizes that occur in none of them keep their floors. Returns how many were
+        bounded: none if they are more than `most`. `pause` may raise.
         """
-        need = self._wanted(layer, alive).get(variant)
+        wanted = [
+            (layer, variant, need & ~sums.grid.sharp[variant])
+            for layer, sums in self.layers.items()
+            for variant, need in self._wanted(layer, near).items()
+        ]
+        count = sum(int(need.sum()) for _, _, need in wanted)
+        if count > most:
+            return 0
+        fresh = {layer for layer, _, need in wanted if need.any()}
         try:
-            if need is not None:
+            for layer, variant, need in wanted:
                 self.layers[layer].sharpen(variant, need, pause)
         finally:
-            self._known = {key: sums for key, sums in self._known.items() if key[1] != layer}
+            self._known = {key: sums for key, sums in self._known.items() if key[1] not in fresh}
+        return count
 
     def _wanted(
         self, layer: int, alive: list[tuple[StackRange, np.ndarray]]

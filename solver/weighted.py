@@ -287,15 +287,14 @@ class WeightedSolver:
         self,
         weights: tuple[float, float],
         rises: tuple[float, ...] = FIRST_RISES,
-        depth: int | None = None,
         failures: float = np.inf,
     ) -> WeightedOptimum | None:
         """A good schedule, soon: like `minimise`, but with guesses in place of bounds.
 
         What is not solved yet counts as dearer than its bound, at first by `rises` (by
         stage) and then by what others at its stage turned out to cost, so the path settles
-        quickly. Proves nothing. Stacks of more than `depth` layers are passed over. None if
-        no schedule is left, or more than `failures` options turned out too hard.
+        quickly. Proves nothing. None if no schedule is left, or more than `failures` options
+        turned out too hard.
         """
         options = self.options
         bounds = options.bounds(weights)
@@ -304,9 +303,6 @@ class WeightedSolver:
             stages[i] = SOLVED if weights in state.solved else state.stage.get(weights, 0)
         rise = np.array(rises)
         wary = np.ones(len(bounds))
-        for deep in options.arcs:
-            if depth is not None and deep.depth > depth:
-                wary[deep.start : deep.end] = np.inf
         while True:
             self.limits.left()
             guess = bounds * rise[stages] * wary
