@@ -7,6 +7,7 @@ all tile sizes at once, as matrix products of counts and a table of floors by si
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from solver.stack_tables import StackTables
 STAYING, STREAMED = range(2)
 """Whether a layer's weights stay on chip, where they arrive once, or come with every tile."""
 ENERGY, CYCLES = range(2)
+SAMPLE = 12
+"""Sizes by which it is judged whether sharpening a layer pays."""
 NEVER = 1e200
 """Stands for infinity where costs are multiplied."""
 
@@ -194,6 +197,30 @@ class LayerSums:
             # Sums go over products with counts of zero, so no infinity may enter them.
             grid.costs[way, variant, i, j] = np.maximum(old, np.minimum(least, NEVER))
         grid.sharp[variant, i, j] = True
+
+    def promise(
+        self,
+        variant: int,
+        wanted: np.ndarray,
+        weights: tuple[float, float],
+        pause: Callable[[], object],
+    ) -> tuple[float, float]:
+        """What `sharpen` would bring and take, by a sample: (weighted rise per map, seconds)."""
+        grid = self.grid
+        at = np.argwhere(wanted & ~grid.sharp[variant])
+        if not len(at):
+            return 0.0, 0.0
+        i, j = at[:: -(-len(at) // SAMPLE)].T
+        way = self.weights[0]
+        started = time.perf_counter()
+        least = self.tables.least_tiles(
+            self.layer, grid.widths[i], grid.heights[j], self._usable(way), variant, pause
+        )
+        seconds = (time.perf_counter() - started) / len(i) * len(at) * len(self.weights)
+        rise = np.maximum(np.minimum(least, NEVER) - grid.costs[way, variant, i, j], 0.0)
+        layer = self.tables.problem.workload.layers[self.layer]
+        tiles = layer.sizes["OX"] * layer.sizes["OY"] / (grid.widths[i] * grid.heights[j])
+        return float(np.mean((rise @ np.array(weights)) * tiles)), seconds
 
     def needed(self, x: AxisCounts, y: AxisCounts, alive: np.ndarray) -> np.ndarray:
         """[w, h] of the grid: sizes that occur in tiles `alive` [tile_x, tile_y]."""

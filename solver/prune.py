@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver.objective import Objective
-from solver.screen import Screen, ScreenedRange
+from solver.screen import Near, Screen, ScreenedRange
 from solver.space import Node
 from solver.stack_tables import StackOption, StackTables
 
@@ -22,8 +22,9 @@ Ways = dict[Node, float]
 """Cheapest cost to or from each node."""
 SAFETY = 1e-9
 """Relative margin of pruning by floats: an option within it of the incumbent stays."""
-TILES_AN_OPTION = 1.0
-"""Layer-tiles bounded in the time that looking at one option takes; only speed depends on it."""
+TILES_AN_OPTION, SECONDS_AN_OPTION, LEAST_SECONDS = 2.0, 1e-3, 0.1
+"""Layer-tiles, and seconds, that bounds may take for each option that they may decide, and
+seconds of passing over the pool; only speed depends on them."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -239,6 +240,7 @@ def refine_near(
     incumbent: float,
     weights: tuple[float, float],
     reach: float,
+    most: float = np.inf,
     *,
     pause: Callable[[], object],
 ) -> None:
@@ -246,23 +248,65 @@ def refine_near(
 
     Promising are options whose bound is below `incumbent` and at most `reach` (a share) above
     the bound of all; as that rises others become so, until the tiles of all that are have their
-    bounds. If tiles are many for the options that they occur in, looking at those one by one is
-    quicker, and floors stay as they are. `pause` is called often, and may raise.
+    bounds. If tiles are more than `most`, or many for the options that they occur in, so that
+    looking at those one by one is quicker, floors stay as they are. `pause` is called often, and
+    may raise.
     """
     while True:
-        least = pool.lower_bound(objective, weights)
-        if not np.isfinite(least):
+        near, options = _near(pool, objective, incumbent, weights, reach)
+        tiles = pool.screen.count(near)
+        if not 0 < sum(tiles.values()) <= min(most, TILES_AN_OPTION * options):
             return
-        limit = min(incumbent, least * (1 + reach))
-        bounds = pool.bounds(objective, weights)
-        near = [
-            (r.screened.range, r.alive & (bound * (1 - SAFETY) <= limit))
-            for r, bound in zip(pool.ranges, bounds, strict=True)
-        ]
-        options = sum(int(mask.sum()) for _, mask in near)
-        if not pool.screen.sharpen(near, int(TILES_AN_OPTION * options), pause):
-            return
+        pool.screen.sharpen(tiles, near, pause)
         pool.refresh()
+
+
+def refine_by_layer(
+    pool: Pool,
+    objective: Objective,
+    incumbent: float,
+    weights: tuple[float, float],
+    reach: float,
+    *,
+    pause: Callable[[], object],
+) -> None:
+    """The same where tiles are many: layer by layer, as far as it is worth it.
+
+    Those first that promise most for the time they take. What takes longer than a share of
+    looking at the options left one by one stays as it is.
+    """
+    near, _ = _near(pool, objective, incumbent, weights, reach)
+    rises = {
+        at: (rise / (seconds + LEAST_SECONDS), seconds)
+        for at, (rise, seconds) in pool.screen.promises(near, weights, pause).items()
+        if rise > 0
+    }
+    for at, (_, seconds) in sorted(rises.items(), key=lambda found: -found[1][0]):
+        near, options = _near(pool, objective, incumbent, weights, reach)
+        # Sizes of tiles go with the options that they occur in.
+        if seconds <= SECONDS_AN_OPTION * options:
+            pool.screen.sharpen((at,), near, pause)
+            pool.refresh()
+
+
+def _near(
+    pool: Pool,
+    objective: Objective,
+    incumbent: float,
+    weights: tuple[float, float],
+    reach: float,
+) -> tuple[Near, int]:
+    """The promising options of a pool and how many they are; none if there is no schedule."""
+    least = pool.lower_bound(objective, weights)
+    if not np.isfinite(least):
+        return [], 0
+    limit = min(incumbent, least * (1 + reach))
+    bounds = pool.bounds(objective, weights)
+    near = [
+        (r.screened.range, r.alive & (bound * (1 - SAFETY) <= limit))
+        for r, bound in zip(pool.ranges, bounds, strict=True)
+    ]
+    return near, sum(int(mask.sum()) for _, mask in near)
 
 
 def refine_by_option(pool: Pool, limit: int | None = None) -> None:

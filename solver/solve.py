@@ -22,7 +22,7 @@ from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.pins import Pins, pinned_ranges, pins_note, pins_to_dict
 from solver.prepare import cost_tables, search_limits, stated_space
-from solver.prune import Pool, make_pool, refine_by_option, refine_near
+from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option, refine_near
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
 from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
 from solver.screen import Screen
@@ -36,6 +36,8 @@ TOLERANCE = 1e-6
 NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
 """How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
 after the search for a first schedule; only speed depends on it."""
+NEAR_TILES = 16_000
+"""Layer-tiles bounded at a time, at most, before there is a first schedule."""
 MANY = 1_000
 """Beyond so many options only those on cheapest paths are looked at one by one."""
 
@@ -166,7 +168,7 @@ class _Search:
             self._raise_bound(pool.lower_bound(self.objective))
             if not np.isfinite(pool.lower_bound(self.objective)):
                 raise self._infeasible()
-            self._bound_layers(pool, NEAR)
+            self._bound_layers(pool, NEAR, NEAR_TILES)
             if not np.isfinite(floor_of(pool)[0]):
                 raise self._infeasible()
             Scout(pool, self.builder, self.limits, self.objective, self._consider).run()
@@ -199,7 +201,7 @@ class _Search:
                 break
         self._phase("opening")
 
-    def _bound_layers(self, pool: Pool, reaches: tuple[float, ...]) -> None:
+    def _bound_layers(self, pool: Pool, reaches: tuple[float, ...], most: float = np.inf) -> None:
         """Bound the layer-tiles of the most promising options, and of those a little less so."""
         for reach in reaches:
             energy, latency = floor_of(pool)
@@ -207,7 +209,13 @@ class _Search:
                 break
             self.slant = tangent(self.objective, energy, latency)
             refine_near(
-                pool, self.objective, self.incumbent, self.slant, reach, pause=self.limits.left
+                pool,
+                self.objective,
+                self.incumbent,
+                self.slant,
+                reach,
+                most,
+                pause=self.limits.left,
             )
             self._raise_bound(pool.lower_bound(self.objective, self.slant))
         self._phase("bound layers")
@@ -216,6 +224,9 @@ class _Search:
         weights = tangent(self.objective, *(self.point or floor_of(pool)))
         self.counts["after floors"] = pool.prune(self.objective, self.incumbent, weights)
         self._bound_layers(pool, FAR)
+        refine_by_layer(
+            pool, self.objective, self.incumbent, weights, FAR[-1], pause=self.limits.left
+        )
         self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent, weights)
         self._raise_bound(pool.lower_bound(self.objective))
         if self.objective is not Objective.EDP or pool.alive() > MANY:
