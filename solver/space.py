@@ -205,6 +205,16 @@ def stack_ranges(
     return tuple(ranges)
 
 
+def has_path(ranges: tuple[StackRange, ...], end: int) -> bool:
+    """Whether stacks lead from the network's input to cut `end` by cuts and memories alone."""
+    dram = next((r.dram for r in ranges), -1)
+    reached = {(0, dram, -1)}
+    for r in sorted(ranges, key=lambda r: r.tail):
+        if any(r.tail_node(source) in reached for source in r.sources):
+            reached |= {r.head_node(target) for target in r.targets}
+    return (end, dram, -1) in reached
+
+
 def _makes_its_matrix(workload: Workload, layers: tuple[int, ...]) -> bool:
     """Whether a matmul of a stack would read a map of the same stack as its matrix.
 
