@@ -6,6 +6,7 @@ larger than anything, and a restriction is gone; widths, energies and the unroll
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from math import gcd
 
@@ -20,6 +21,8 @@ from solver.prepare import cost_tables
 from solver.restrictions import Narrowing, restricted_ranges, restrictions
 from solver.smallest_conflict import LimitSet, Size, smallest_conflict
 
+DEMAND_SECONDS = 10.0
+"""How long the least size of one memory that would do is looked for; then a bound is told."""
 LIFTED_BITS = 1 << 40
 """Size of a memory that is no limit."""
 
@@ -60,12 +63,12 @@ class Limits:
 
     def keeps(self, kept: frozenset[int]) -> bool:
         """Whether some schedule keeps the limits `kept`."""
-        return self._with_sizes(self.sizes_with(kept), kept)
+        return self._with_sizes(self.sizes_with(kept), kept, self.search)
 
-    def _with_sizes(self, sizes: list[int], kept: frozenset[int]) -> bool:
+    def _with_sizes(self, sizes: list[int], kept: frozenset[int], search: SearchLimits) -> bool:
         if not all(can_step(demands, sizes) for demands in self.demands):
             return False
-        self.search.left()
+        search.left()
         hardware = self.problem.hardware
         memories = tuple(
             memory if memory.size_bits == bits else replace(memory, size_bits=bits)
@@ -74,7 +77,7 @@ class Limits:
         changed = replace(self.problem, hardware=replace(hardware, memories=memories))
         active = [x for n, x in enumerate(self.restrictions, len(self.sizes)) if n in kept]
         ranges = restricted_ranges(changed, self.rules, self.narrowing, active, self.restrictions)
-        return has_schedule(cost_tables(changed, self.rules), ranges, self.end, self.search)
+        return has_schedule(cost_tables(changed, self.rules), ranges, self.end, search)
 
     def demand(self, number: int, members: frozenset[int]) -> tuple[int, bool]:
         """Least size in bits of memory `number` of a conflict that would do.
@@ -82,18 +85,25 @@ class Limits:
         With all other limits kept if they can be, else with those of the conflict. And whether
         that is only a bound below it, because time ran out.
         """
+        until = time.monotonic() + DEMAND_SECONDS
+        if self.search.deadline is not None:
+            until = min(until, self.search.deadline)
+        search = replace(self.search, deadline=until)
+        rest = self.numbers - {number}
         try:
-            kept = self.numbers if self.keeps(self.numbers - {number}) else members
+            all_kept = self._with_sizes(self.sizes_with(rest), rest, search)
         except StoppedError:
-            kept = members
-        return self._least_size(number, kept)
+            all_kept = False
+        return self._least_size(number, self.numbers if all_kept else members, search)
 
-    def _least_size(self, number: int, kept: frozenset[int]) -> tuple[int, bool]:
+    def _least_size(
+        self, number: int, kept: frozenset[int], search: SearchLimits
+    ) -> tuple[int, bool]:
         """Least size of memory `number` beside the other limits `kept`, and whether a bound."""
         sizes = self.sizes_with(kept)
 
         def does(bits: int) -> bool:
-            return self._with_sizes([*sizes[:number], bits, *sizes[number + 1 :]], kept)
+            return self._with_sizes([*sizes[:number], bits, *sizes[number + 1 :]], kept, search)
 
         too_small, enough = self.sizes[number], self._least_for_a_step(number, sizes)
         try:
