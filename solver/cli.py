@@ -101,9 +101,7 @@ def _solve(args: argparse.Namespace) -> int:
     try:
         result = _search(problem, args, rules, pins)
     except (InfeasibleError, NoDivisionError) as error:
-        from solver.explain import with_all_limits
-
-        raise with_all_limits(error, problem, rules, _narrowing(args, pins)) from None
+        raise _with_all_limits(error, problem, args, rules, pins) from None
     with _interrupts_held():
         if args.output is not None:
             write_result(args.output, result)
@@ -135,6 +133,20 @@ def _narrowing(args: argparse.Namespace, pins: Pins) -> Narrowing:
     from solver.restrictions import Narrowing
 
     return Narrowing(tiles=args.tiles, modes=args.modes, max_depth=args.max_depth, pins=pins)
+
+
+def _with_all_limits(
+    error: FuseproofError,
+    problem: Problem,
+    args: argparse.Namespace,
+    rules: RuleSet,
+    pins: Pins | None = None,
+) -> FuseproofError:
+    """The error of a search that proved its space empty, with every limit in conflict."""
+    from solver.explain import with_all_limits
+    from solver.pins import Pins
+
+    return with_all_limits(error, problem, rules, _narrowing(args, pins or Pins()))
 
 
 def _search(
@@ -301,18 +313,21 @@ def _pareto(args: argparse.Namespace) -> int:
     def tell(points: int, epsilon: float) -> None:
         _step(f"{points} points, epsilon {epsilon:.3g}")
 
-    front = pareto_front(
-        problem,
-        rules=RULE_SETS[args.rules],
-        tiles=args.tiles,
-        modes=args.modes,
-        max_depth=args.max_depth,
-        epsilon=args.epsilon,
-        time_limit_s=args.time_limit,
-        workers=args.workers,
-        seed=args.seed,
-        progress=tell if sys.stderr.isatty() else None,
-    )
+    try:
+        front = pareto_front(
+            problem,
+            rules=RULE_SETS[args.rules],
+            tiles=args.tiles,
+            modes=args.modes,
+            max_depth=args.max_depth,
+            epsilon=args.epsilon,
+            time_limit_s=args.time_limit,
+            workers=args.workers,
+            seed=args.seed,
+            progress=tell if sys.stderr.isatty() else None,
+        )
+    except InfeasibleError as error:
+        raise _with_all_limits(error, problem, args, RULE_SETS[args.rules]) from None
     if sys.stderr.isatty():
         print(file=sys.stderr)
     if args.output is not None:
@@ -388,7 +403,10 @@ COMMANDS: Commands = {
     "solve": ("the best schedule, with proof", _solve),
     "evaluate": ("cost a policy or a saved schedule", _evaluate),
     "compare": ("the optimum beside policies", _compare),
-    "explain": ("what a forced decision or a larger memory would change", _explain),
+    "explain": (
+        "why nothing fits; what a forced decision or a larger memory would change",
+        _explain,
+    ),
     "pareto": ("nondominated energy and latency, to a stated distance", _pareto),
     "verify": ("re-cost a saved result and check its certificate", _verify),
 }

@@ -81,6 +81,8 @@ def smallest_conflict(
             smaller = found.members - {limit}
             if not ask(smaller):
                 found = LimitSet(members=smaller, size=Size.UNREDUCED)
+        if len(found.members) <= 1:
+            return LimitSet(members=found.members, size=Size.SMALLEST)
         found = LimitSet(members=found.members, size=Size.IRREDUCIBLE)
         return _shrunk(everything, found, ask, most_questions)
     except StoppedError:
