@@ -52,7 +52,7 @@ def opening_ranges(ranges: tuple[StackRange, ...], count: int) -> tuple[StackRan
     """A small part of a space in which some schedule is soon found.
 
     Every layer on its own, with `count` sizes of tiles per axis: the largest, and those that
-    come next below a quarter of the one before.
+    come next below a quarter of the one before. Where decisions are fixed it may lead nowhere.
     """
 
     def some(sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -72,7 +72,7 @@ def opening_ranges(ranges: tuple[StackRange, ...], count: int) -> tuple[StackRan
             targets=(r.dram,),
         )
         for r in ranges
-        if len(r.layers) == 1
+        if len(r.layers) == 1 and r.dram in r.sources and r.dram in r.targets
     )
 
 

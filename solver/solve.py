@@ -26,7 +26,7 @@ from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option, ref
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
 from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
 from solver.screen import Screen
-from solver.space import EFFICIENT, StackRange, TileSpace, node_text, stack_ranges
+from solver.space import EFFICIENT, StackRange, TileSpace, has_path, node_text, stack_ranges
 from solver.stack_tables import StackTables
 from solver.weighted import WeightedOptimum, WeightedSolver, plan_cost
 from solver.write_out import write_out
@@ -192,10 +192,11 @@ class _Search:
 
     def _open(self) -> None:
         """Have some schedule before the clock may run out."""
-        if not any(len(r.layers) == 1 for r in self.ranges):
-            return
         for count in OPENING_SIZES:
-            pool = make_pool(Screen(self.tables, opening_ranges(self.ranges, count)))
+            small = opening_ranges(self.ranges, count)
+            if not has_path(small, max(r.head for r in self.ranges)):
+                return
+            pool = make_pool(Screen(self.tables, small))
             Scout(pool, self.builder, self.limits, self.objective, self._consider).open()
             if self.point is not None:
                 break

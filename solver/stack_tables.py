@@ -14,7 +14,7 @@ from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, tile
 from cost.kind_paths import kind_bounds, weigh_table
 from cost.layer_classes import is_symmetric, layer_classes
 from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
-from cost.mapping_bounds import least_bounds, lower_bounds
+from cost.mapping_bounds import least_bounds, lower_bounds, many_lower_bounds
 from cost.mapping_search import size_vector
 from cost.overlap import OverlapMode
 from cost.phase_tables import Arrival, PhaseChoices, phase_table
@@ -275,7 +275,23 @@ class StackTables:
 
     def _all_kinds(self, option: StackOption) -> tuple[KindTables, ...]:
         tiling = self.tiling(option)
+        self._bound_all(option, tiling)
         return self._kinds(option, tiling, tiling.kinds)
+
+    def _bound_all(self, option: StackOption, tiling: StackTiling) -> None:
+        """Have `layer_bounds` of all tiles of an option, those of one layer at once."""
+        missing: dict[int, set[tuple[int, int, int]]] = {}
+        for e, layer in enumerate(option.layers):
+            if tiling.graph.layers[e].computes:
+                for kind in tiling.kinds:
+                    key = self.tile_key(layer, *kind.sizes[e]).like
+                    if kind.runs(e) and key not in self._bounds:
+                        missing.setdefault(key[0], set()).add(key)
+        for like, keys in missing.items():
+            at = np.array(sorted(keys), dtype=np.int64)
+            sizes = self.tile_sizes(like, 1, 1)
+            found = many_lower_bounds(self.models[like], sizes, at[:, 1], at[:, 2])
+            self._bounds.update(zip(map(tuple, at.tolist()), found, strict=True))
 
     def _kinds(
         self, option: StackOption, tiling: StackTiling, kinds: tuple[TileKind, ...]
