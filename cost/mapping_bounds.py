@@ -81,6 +81,9 @@ def _placement_bounds(a, sizes):
     last = t.products.shape[0] - 1
     energy = completion_table(t.pj, possible, levels - 1, t.axes, t.strides)
     out = np.full((levels[0], levels[1], levels[2], 2), np.inf)
+    drains = np.empty(levels[2])
+    for k in range(levels[2]):
+        drains[k] = _least_drain(a, t, k)
     for i in range(levels[0]):
         for j in range(levels[1]):
             for k in range(levels[2]):
@@ -92,7 +95,7 @@ def _placement_bounds(a, sizes):
                 if fits and energy[i, j, k, last] < np.inf:
                     out[i, j, k, 0] = t.fixed_pj + energy[i, j, k, last]
                     linked = (i > 0 and a.precision[0, 0] > 0) or (j > 0 and a.precision[1, 0] > 0)
-                    out[i, j, k, 1] = t.cycles + (1.0 if linked else 0.0) + _least_drain(a, t, k)
+                    out[i, j, k, 1] = t.cycles + (1.0 if linked else 0.0) + drains[k]
     if not a.add_half:
         _bound_each_placement(a, t, possible, out)
         return out
@@ -109,7 +112,7 @@ def _placement_bounds(a, sizes):
                     cycles = bases[v // 2] + table[at[0, i], at[1, j], at[OUT, k], last]
                     found[v, i, j, k] = cycles
                     if out[i, j, k, 1] < np.inf:
-                        out[i, j, k, 1] = max(out[i, j, k, 1], cycles + _least_drain(a, t, k))
+                        out[i, j, k, 1] = max(out[i, j, k, 1], cycles + drains[k])
     if not a.drain:
         return out
     # The last outputs leave through the topmost boundary: looked at where it may tell most.

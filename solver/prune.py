@@ -22,6 +22,8 @@ Ways = dict[Node, float]
 """Cheapest cost to or from each node."""
 SAFETY = 1e-9
 """Relative margin of pruning by floats: an option within it of the incumbent stays."""
+MOST_TILES = 16_000
+"""Layer-tiles bounded at a time; only speed depends on it."""
 TILES_AN_OPTION, SECONDS_AN_OPTION, LEAST_SECONDS = 2.0, 1e-3, 0.1
 """Layer-tiles, and seconds, that bounds may take for each option that they may decide, and
 seconds of passing over the pool; only speed depends on them."""
@@ -240,7 +242,6 @@ def refine_near(
     incumbent: float,
     weights: tuple[float, float],
     reach: float,
-    most: float = np.inf,
     *,
     pause: Callable[[], object],
 ) -> None:
@@ -248,14 +249,13 @@ def refine_near(
 
     Promising are options whose bound is below `incumbent` and at most `reach` (a share) above
     the bound of all; as that rises others become so, until the tiles of all that are have their
-    bounds. If tiles are more than `most`, or many for the options that they occur in, so that
-    looking at those one by one is quicker, floors stay as they are. `pause` is called often, and
-    may raise.
+    bounds. If tiles are very many, or many for the options that they occur in, so that looking at
+    those one by one is quicker, floors stay as they are. `pause` is called often, and may raise.
     """
     while True:
         near, options = _near(pool, objective, incumbent, weights, reach)
         tiles = pool.screen.count(near)
-        if not 0 < sum(tiles.values()) <= min(most, TILES_AN_OPTION * options):
+        if not 0 < sum(tiles.values()) <= min(MOST_TILES, TILES_AN_OPTION * options):
             return
         pool.screen.sharpen(tiles, near, pause)
         pool.refresh()

@@ -36,8 +36,6 @@ TOLERANCE = 1e-6
 NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
 """How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
 after the search for a first schedule; only speed depends on it."""
-NEAR_TILES = 16_000
-"""Layer-tiles bounded at a time, at most, before there is a first schedule."""
 MANY = 1_000
 """Beyond so many options only those on cheapest paths are looked at one by one."""
 
@@ -168,7 +166,7 @@ class _Search:
             self._raise_bound(pool.lower_bound(self.objective))
             if not np.isfinite(pool.lower_bound(self.objective)):
                 raise self._infeasible()
-            self._bound_layers(pool, NEAR, NEAR_TILES)
+            self._bound_layers(pool, NEAR)
             if not np.isfinite(floor_of(pool)[0]):
                 raise self._infeasible()
             Scout(pool, self.builder, self.limits, self.objective, self._consider).run()
@@ -210,13 +208,7 @@ class _Search:
                 break
             self.slant = tangent(self.objective, energy, latency)
             refine_near(
-                pool,
-                self.objective,
-                self.incumbent,
-                self.slant,
-                reach,
-                most,
-                pause=self.limits.left,
+                pool, self.objective, self.incumbent, self.slant, reach, pause=self.limits.left
             )
             self._raise_bound(pool.lower_bound(self.objective, self.slant))
         self._phase("bound layers")
