@@ -115,27 +115,40 @@ def _placement_bounds(a, sizes):
                         out[i, j, k, 1] = max(out[i, j, k, 1], cycles + drains[k])
     if not a.drain:
         return out
-    # The last outputs leave through the topmost boundary: looked at where it may tell most.
+    # The last outputs leave through the topmost boundary. First what binds without them, then
+    # what may bind with them.
     bounds = levels - 1
-    binding = np.empty(n_views, dtype=np.bool_)
+    wanted = np.empty(n_views, dtype=np.bool_)
     for k in range(1, levels[2]):
         bounds[2] = k
-        binding[:] = False
-        for i in range(levels[0]):
-            for j in range(levels[1]):
-                if out[i, j, k, 1] < np.inf:
-                    binding[np.argmax(found[:, i, j, k])] = True
-        for v in range(n_views):
-            if not binding[v]:
-                continue
-            view = costs[v].copy()
-            view[OUT, k - 1] += t.first[OUT, k - 1]
-            table, at = _completion_of_view(view, possible, bounds, t.axes, t.strides)
-            for i in range(levels[0]):
-                for j in range(levels[1]):
-                    if out[i, j, k, 1] < np.inf:
-                        cycles = bases[v // 2] + table[at[0, i], at[1, j], at[OUT, k], last]
-                        out[i, j, k, 1] = max(out[i, j, k, 1], cycles)
+        most = 0.0
+        for i in range(t.products.shape[0]):
+            if t.pj[OUT, k - 1, i] < np.inf:
+                most = max(most, t.first[OUT, k - 1, i])
+        done = np.zeros(n_views, dtype=np.bool_)
+        for last_pass in (False, True):
+            for v in range(n_views):
+                wanted[v] = False
+                for i in range(levels[0]):
+                    for j in range(levels[1]):
+                        if out[i, j, k, 1] < np.inf:
+                            if last_pass:
+                                may = found[v, i, j, k] + most > out[i, j, k, 1]
+                            else:
+                                may = v == np.argmax(found[:, i, j, k])
+                            wanted[v] = wanted[v] or may
+            for v in range(n_views):
+                if not wanted[v] or done[v]:
+                    continue
+                done[v] = True
+                view = costs[v].copy()
+                view[OUT, k - 1] += t.first[OUT, k - 1]
+                table, at = _completion_of_view(view, possible, bounds, t.axes, t.strides)
+                for i in range(levels[0]):
+                    for j in range(levels[1]):
+                        if out[i, j, k, 1] < np.inf:
+                            cycles = bases[v // 2] + table[at[0, i], at[1, j], at[OUT, k], last]
+                            out[i, j, k, 1] = max(out[i, j, k, 1], cycles)
     return out
 
 
