@@ -173,6 +173,9 @@ def stack_ranges(
             layers = tuple(sorted(stack))
             if _makes_its_matrix(workload, layers):
                 continue
+            exports = tuple(p for p in layers[:-1] if any(u not in stack for u in users[p]))
+            if exports and not rules.true_branches:
+                continue  # the reference writes out nothing but a stack's last map
             # The last stack's map is all read here if it comes from chip.
             carried = sorted(
                 {p for e in layers for p in producers(workload)[e] if p in cut}
@@ -190,9 +193,7 @@ def stack_ranges(
                         tail=number[cut],
                         head=number[cut | stack],
                         carried=source,
-                        exports=tuple(
-                            p for p in layers[:-1] if any(u not in stack for u in users[p])
-                        ),
+                        exports=exports,
                         widths=widths,
                         heights=heights,
                         modes=modes,

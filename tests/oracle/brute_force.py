@@ -25,6 +25,7 @@ from cost.recost_layer import (
 )
 from cost.recost_tiles import (
     AxisColumn,
+    EdgeBits,
     edge_bits,
     element_bits,
     map_bits,
@@ -98,6 +99,8 @@ class BruteForce:
                     if carried is not None and not self._readers(carried) <= stack:
                         continue
                     run = tuple(name for name in names if name in stack)
+                    if not self.rules.true_branches and self._exports(run):
+                        continue
                     for target in self._boundaries(last):
                         points = self.stack_points(run, source, carried, target)
                         if not points:
@@ -126,7 +129,7 @@ class BruteForce:
         sizes = {
             (min(x, last["OX"]), min(y, last["OY"])) for x in self.widths for y in self.heights
         }
-        exports = frozenset(n for n in names[:-1] if self._readers(n) - set(names))
+        exports = self._exports(names)
         found: list[Point] = []
         for (x, y), mode in product(sorted(sizes), self.modes):
             view = StackView(
@@ -153,6 +156,10 @@ class BruteForce:
             found += self._option_points(view)
         self._stacks[key] = clean(found)
         return self._stacks[key]
+
+    def _exports(self, names: tuple[str, ...]) -> frozenset[str]:
+        """Maps made inside a stack that are read outside of it, too."""
+        return frozenset(n for n in names[:-1] if self._readers(n) - set(names))
 
     def _boundaries(self, last: str) -> list[str]:
         readers = [self.problem.workload.by_name[name] for name in self._readers(last)]
@@ -331,6 +338,11 @@ class _Tile:
                     }
                     yield frozenset(later.items()), points
 
+    def _amounts(self, source: str, layer: Layer) -> EdgeBits:
+        """What the tile moves on its way from `source` into `layer`."""
+        view, edge = self.view, (source, layer.name)
+        return edge_bits(view.workload, view.plan.layers, edge, self.x, self.y, view.rules)
+
     def _waiting(self, n: int, places: Mapping[str, str]) -> Counter[str]:
         """Bits by memory of tiles that keep room of their own while layer n runs."""
         bits: Counter[str] = Counter()
@@ -389,7 +401,7 @@ class _Tile:
         in_place = self._in_place(n, step, where)
         operands = [
             OperandCopies(
-                bits=edge_bits(view.workload, (source, layer.name), self.x, self.y, brute.rules),
+                bits=self._amounts(source, layer),
                 place=place,
                 source=view.whole_map(source),
                 fetches=view.whole_map(source) is not None and self._fetcher(source) == n,
@@ -449,8 +461,7 @@ class _Tile:
         names = [name for name in operand_names(layer) if name not in ("O", "W")]
         for name, source, place in zip(names, layer.sources, where, strict=True):
             if step.operand == place == view.whole_map(source):
-                edge = (source, layer.name)
-                amounts = edge_bits(view.workload, edge, self.x, self.y, view.rules)
+                amounts = self._amounts(source, layer)
                 memory = memory_index(view.hardware, step.operand)
                 found.append((name, memory, amounts.operand_bits))
         if n == len(view.layers) - 1:
@@ -472,8 +483,7 @@ class _Tile:
                 own = layer.weight_volume_bits if view.plan.weights[n] == name else 0
                 budgets[memory_index(view.hardware, name)] = size[name] - held + own
             return budgets
-        edge = (layer.sources[0], layer.name)
-        inputs = edge_bits(view.workload, edge, self.x, self.y, view.rules).input_bits
+        inputs = sum(self._amounts(source, layer).input_bits for source in layer.sources)
         outputs = self.made[layer.name] + (inputs if step.operand == step.output else 0)
         fits = inputs <= size[step.operand] and outputs <= size[step.output]
         return {} if fits else None

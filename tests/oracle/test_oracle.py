@@ -16,7 +16,7 @@ from solver.space import TileSpace
 from tests.oracle.all_mappings import Point
 from tests.oracle.brute_force import BruteForce, TooLargeError
 from tests.oracle.random_kinds import random_concat, random_matmul
-from tests.oracle.random_problems import random_graph, random_problem
+from tests.oracle.random_problems import random_graph, random_problem, random_shortcut
 
 WIDTHS, HEIGHTS = (1, 2), (1, 3)
 CASES, BLOCKS = 36, 6
@@ -25,11 +25,13 @@ FAMILIES = {
     "chains, exact": EXACT,
     "chains, defines": DEFINES,
     "branches and padding": EXACT,
+    "shortcuts, defines": DEFINES,
     "matmuls of two maps": EXACT,
     "concats": EXACT,
 }
 GRAPHS = {
     "branches and padding": random_graph,
+    "shortcuts, defines": random_shortcut,
     "matmuls of two maps": random_matmul,
     "concats": random_concat,
 }
