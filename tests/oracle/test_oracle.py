@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 
-from cost.overlap import OverlapMode
 from cost.recost import recost
 from cost.rules import DEFINES, EXACT, RuleSet
 from problems import InfeasibleError, Problem
@@ -37,11 +36,6 @@ GRAPHS = {
 }
 
 
-def modes_of(rules: RuleSet) -> tuple[OverlapMode, ...]:
-    """Overlap modes that the brute force covers in full."""
-    return tuple(OverlapMode) if rules.joint_capacity else (OverlapMode.FULLY_RECOMPUTE,)
-
-
 def draw(family: str, seed: int, size: int = 2) -> Problem:
     """A problem of a family; `size` bounds the maps of graphs."""
     rng, levels = Random(seed), 2 + seed % 3 // 2
@@ -59,7 +53,7 @@ def cases(family: str) -> tuple[tuple[int, Problem, tuple[Point, ...]], ...]:
     while len(found) < CASES:
         problem = draw(family, seed)
         try:
-            points = BruteForce(problem, rules, WIDTHS, HEIGHTS, modes_of(rules)).points()
+            points = BruteForce(problem, rules, WIDTHS, HEIGHTS).points()
             found.append((seed, problem, points))
         except TooLargeError:
             pass
@@ -97,7 +91,6 @@ def check(
             objective=objective,
             rules=rules,
             tiles=TileSpace(text="small grid", widths=WIDTHS, heights=HEIGHTS),
-            modes=modes_of(rules),
             workers=1,
         )
     except InfeasibleError:
