@@ -42,7 +42,7 @@ def position(thing: object) -> tuple[bool, ...]:
     return tuple(getattr(thing, name) for name in names)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(24))
 def test_sizes_and_amounts_are_the_references(
     residual: tuple[Problem, tuple[StackRange, ...]], seed: int
 ) -> None:
