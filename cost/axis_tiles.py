@@ -11,11 +11,15 @@ axis only where no earlier column made it. The reference's rules know sizes only
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from cost.axis_sizes import sizes_by_reader
 from cost.stack_graph import AxisRead, StackGraph
+
+KEPT_AXES = 4096
+"""Tilings of one axis remembered at a time: a tile width occurs with many heights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +231,7 @@ def _edge_steps(
     }
 
 
+@lru_cache(KEPT_AXES)
 def axis_kinds(
     graph: StackGraph, axis: str, tile: int, caches: bool, merge: bool
 ) -> tuple[AxisKind, ...]:

@@ -97,21 +97,41 @@ def _placement_bounds(a, sizes):
         _bound_each_placement(a, t, possible, out)
         return out
     costs, constants = latency_views(a, t, levels, False, True)
+    # That any input loads at all is known per placement only.
+    bases = t.cycles + t.constants
+    n_views = constants.shape[0]
+    found = np.zeros((n_views, levels[0], levels[1], levels[2]))
+    for v in range(n_views):
+        table, at = _completion_of_view(costs[v], possible, levels - 1, t.axes, t.strides)
+        for i in range(levels[0]):
+            for j in range(levels[1]):
+                for k in range(levels[2]):
+                    cycles = bases[v // 2] + table[at[0, i], at[1, j], at[OUT, k], last]
+                    found[v, i, j, k] = cycles
+                    if out[i, j, k, 1] < np.inf:
+                        out[i, j, k, 1] = max(out[i, j, k, 1], cycles + _least_drain(a, t, k))
+    if not a.drain:
+        return out
+    # The last outputs leave through the topmost boundary: looked at where it may tell most.
     bounds = levels - 1
-    for k in range(levels[2]):
+    binding = np.empty(n_views, dtype=np.bool_)
+    for k in range(1, levels[2]):
         bounds[2] = k
-        for v in range(constants.shape[0]):
+        binding[:] = False
+        for i in range(levels[0]):
+            for j in range(levels[1]):
+                if out[i, j, k, 1] < np.inf:
+                    binding[np.argmax(found[:, i, j, k])] = True
+        for v in range(n_views):
+            if not binding[v]:
+                continue
             view = costs[v].copy()
-            if a.drain and k > 0:
-                # The last outputs leave through the topmost boundary.
-                view[OUT, k - 1] += t.first[OUT, k - 1]
+            view[OUT, k - 1] += t.first[OUT, k - 1]
             table, at = _completion_of_view(view, possible, bounds, t.axes, t.strides)
-            # That any input loads at all is known per placement only.
-            constant = t.cycles + t.constants[v // 2]
             for i in range(levels[0]):
                 for j in range(levels[1]):
                     if out[i, j, k, 1] < np.inf:
-                        cycles = constant + table[at[0, i], at[1, j], at[OUT, k], last]
+                        cycles = bases[v // 2] + table[at[0, i], at[1, j], at[OUT, k], last]
                         out[i, j, k, 1] = max(out[i, j, k, 1], cycles)
     return out
 

@@ -344,6 +344,8 @@ def _point(
 
 SHORT_REACH, SHORT_TURNS, NODES_A_SHORT_TURN = (0.1, np.inf), 5, 300
 """A short search: relative distances from the lower bound, turns for each, nodes in a turn."""
+NODES_A_SHORT_SEARCH = 20_000
+"""Nodes of the search that follows where it finds nothing."""
 WIDENING = (1e-9, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 0.5, np.inf)
 """Relative distances from the lower bound at which a best mapping is looked for in turn."""
 
@@ -411,23 +413,30 @@ def some_mapping(
     levels: tuple[int, int, int],
     weights: tuple[float, float],
 ) -> MappingPoint | None:
-    """A mapping of little weighted cost, soon; None if a short search finds none."""
+    """A mapping of little weighted cost, soon; None if a short search finds none.
+
+    At first no operand may take more than its share of what is free: then most that is looked
+    at fits. Where nothing does, what is nearest to the lower bound is next.
+    """
     aim = Aim(weights=weights, weighted_only=True, shared_out=True)
     counts = np.array(levels, dtype=np.int64)
     ready = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
-    if not ready.fits:
-        return None
-    least = _root_bound(ready.tables, counts)
-    for reach in SHORT_REACH:
-        tables = ready.tables._replace(weighted_cutoff=least * (1 + reach))
-        walk = _Walk(model, replace(ready, tables=tables), levels, 256)
-        for _ in range(SHORT_TURNS):
-            ended = walk.turn(NODES_A_SHORT_TURN)
-            if ended or walk.found:
-                break
-        if walk.found:
-            return walk.points()[0]
-    return None
+    if ready.fits:
+        least = _root_bound(ready.tables, counts)
+        for reach in SHORT_REACH:
+            tables = ready.tables._replace(weighted_cutoff=least * (1 + reach))
+            walk = _Walk(model, replace(ready, tables=tables), levels, 256)
+            for _ in range(SHORT_TURNS):
+                ended = walk.turn(NODES_A_SHORT_TURN)
+                if ended or walk.found:
+                    break
+            if walk.found:
+                return walk.points()[0]
+    nearest = BestSearch(model, sizes, levels, weights, 0.0)
+    effort = 0
+    while not nearest.done and effort < NODES_A_SHORT_SEARCH:
+        effort += nearest.step()
+    return nearest.point
 
 
 def _root_bound(tables: SearchTables, levels: np.ndarray) -> float:

@@ -89,18 +89,12 @@ class StackGraph:
     @cached_property
     def edges_into(self) -> tuple[tuple[int, ...], ...]:
         """Numbers of the edges into each layer."""
-        return tuple(
-            tuple(i for i, edge in enumerate(self.edges) if edge.layer == e)
-            for e in range(len(self.layers))
-        )
+        return _grouped([edge.layer for edge in self.edges], len(self.layers))
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
         """Numbers of the edges out of each tensor, in the order of the layers."""
-        return tuple(
-            tuple(i for i, edge in enumerate(self.edges) if edge.tensor == t)
-            for t in range(len(self.tensors))
-        )
+        return _grouped([edge.tensor for edge in self.edges], len(self.tensors))
 
     @cached_property
     def waits(self) -> tuple[range, ...]:
@@ -121,15 +115,17 @@ class StackGraph:
         return tuple(range(len(self.layers), len(self.tensors)))
 
 
+def _grouped(keys: list[int], count: int) -> tuple[tuple[int, ...], ...]:
+    """For each of `count` keys the places where it stands, in one pass: stacks may be deep."""
+    found: list[list[int]] = [[] for _ in range(count)]
+    for place, key in enumerate(keys):
+        found[key].append(place)
+    return tuple(tuple(places) for places in found)
+
+
 def consumers(workload: Workload) -> tuple[tuple[int, ...], ...]:
     """Positions of the layers that read each layer's output, as whatever operand."""
-    position = {layer.name: i for i, layer in enumerate(workload.layers)}
-    found: list[list[int]] = [[] for _ in workload.layers]
-    for i, layer in enumerate(workload.layers):
-        for source in layer.all_sources:
-            if source != workload.input_name:
-                found[position[source]].append(i)
-    return tuple(tuple(users) for users in found)
+    return workload.consumers
 
 
 def stack_graph(
@@ -144,22 +140,24 @@ def stack_graph(
     """
     layers = tuple(workload.layers[p] for p in positions)
     number = {p: e for e, p in enumerate(positions)}
-    by_name = {layer.name: i for i, layer in enumerate(workload.layers)}
-    by_name[workload.input_name] = NETWORK_INPUT
     if exports is None:
         users = consumers(workload)
         exports = tuple(p for p in positions[:-1] if any(u not in number for u in users[p]))
     tensors = [_tensor(workload, p) for p in positions]
     numbers = dict(number)
+    last_reader = {source: e for e, layer in enumerate(layers) for source in layer.sources}
+    fetched: set[int] = set()
     edges: list[StackEdge] = []
     for e, layer in enumerate(layers):
         for operand, source in enumerate(layer.sources):
-            producer = by_name[source]
+            outside = source == workload.input_name
+            producer = NETWORK_INPUT if outside else workload.positions[source]
             if producer not in numbers:
                 numbers[producer] = len(tensors)
                 tensors.append(_tensor(workload, producer))
             t = numbers[producer]
-            fetches = producer not in number and all(edge.tensor != t for edge in edges)
+            fetches = producer not in number and t not in fetched
+            fetched.add(t)
             edges.append(
                 StackEdge(
                     layer=e,
@@ -169,7 +167,7 @@ def stack_graph(
                     y=_axis_read(layer, "Y", t, tensors[t].height, rules),
                     channels=_read_channels(layer, tensors[t], rules),
                     fetches=fetches,
-                    last=not any(source in later.sources for later in layers[e + 1 :]),
+                    last=last_reader[source] == e,
                 )
             )
     kept = None

@@ -128,22 +128,22 @@ class Layer:
         """Loop size by dim, 1 for the dims that the layer does not use."""
         return {dim: 1 for dim in LOOP_DIMS} | dict(self.loops)
 
-    @property
+    @cached_property
     def channel_dims(self) -> tuple[str, ...]:
         """Dims that count output channels: K, G where channels do not mix, or both."""
         return tuple(dim for dim in ("K", "G") if any(dim == used for used, _ in self.loops))
 
-    @property
+    @cached_property
     def input_channel_dims(self) -> tuple[str, ...]:
         """Dims that count channels of each activation input: C, G, or both."""
         return tuple(dim for dim in ("C", "G") if any(dim == used for used, _ in self.loops))
 
-    @property
+    @cached_property
     def channels(self) -> int:
         """Output channels, of all groups."""
         return math.prod(self.sizes[dim] for dim in self.channel_dims)
 
-    @property
+    @cached_property
     def input_channels(self) -> int:
         """Channels of each activation input, of all groups; of a concat's parts together."""
         return math.prod(self.sizes[dim] for dim in self.input_channel_dims)
@@ -153,7 +153,7 @@ class Layer:
         """Whether the layer reads an operand W from memory (pools and joins do not)."""
         return self.precision.weight_bits > 0 and not self.kind.joins
 
-    @property
+    @cached_property
     def weight_index(self) -> TensorIndex | None:
         """Index of W; a pool indexes a filter of zero bits; a join has none."""
         if self.kind.joins:
@@ -162,7 +162,7 @@ class Layer:
         wanted = ("FY", "FX") if self.kind.is_pool else ("K", "C", "G", "FY", "FX")
         return TensorIndex(direct=tuple(dim for dim in wanted if dim in used))
 
-    @property
+    @cached_property
     def input_index(self) -> TensorIndex:
         """Index of each activation input."""
         used = {dim for dim, _ in self.loops}
@@ -172,12 +172,12 @@ class Layer:
             direct += ["OY", "OX"]
         return TensorIndex(direct=tuple(direct), tied_x=tied, tied_y=tied)
 
-    @property
+    @cached_property
     def output_index(self) -> TensorIndex:
         """Index of O."""
         return TensorIndex(direct=("B", *self.channel_dims, "OY", "OX"))
 
-    @property
+    @cached_property
     def weight_volume_bits(self) -> int:
         """Bits of all weights of the layer."""
         index = self.weight_index
@@ -211,6 +211,21 @@ class Workload:
         return {layer.name: layer for layer in self.layers}
 
     @cached_property
+    def positions(self) -> dict[str, int]:
+        """Positions of the layers by name."""
+        return {layer.name: i for i, layer in enumerate(self.layers)}
+
+    @cached_property
+    def consumers(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the layers that read each layer's output, as whatever operand."""
+        found: list[list[int]] = [[] for _ in self.layers]
+        for i, layer in enumerate(self.layers):
+            for source in layer.all_sources:
+                if source != self.input_name:
+                    found[self.positions[source]].append(i)
+        return tuple(tuple(users) for users in found)
+
+    @cached_property
     def graph(self) -> nx.DiGraph[str]:
         """Producer -> consumer edges, the network input included."""
         graph: nx.DiGraph[str] = nx.DiGraph()
@@ -221,7 +236,7 @@ class Workload:
                 graph.add_edge(source, layer.name)
         return graph
 
-    @property
+    @cached_property
     def is_chain(self) -> bool:
         """Whether every layer reads the one before it and nothing else."""
         previous = self.input_name

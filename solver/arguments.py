@@ -125,10 +125,14 @@ def _search(sub: argparse.ArgumentParser, objective: bool = True) -> None:
 
 def _solve(sub: argparse.ArgumentParser) -> None:
     _search(sub)
-    sub.add_argument("--pin", type=Path, metavar="FILE.yaml", help="decisions that are fixed")
+    _pin(sub)
     sub.add_argument(
         "-o", "--output", type=Path, metavar="FILE.json", help="write the result there"
     )
+
+
+def _pin(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--pin", type=Path, metavar="FILE.yaml", help="decisions that are fixed")
 
 
 def _explain(sub: argparse.ArgumentParser) -> None:
@@ -155,6 +159,10 @@ def _explain(sub: argparse.ArgumentParser) -> None:
         metavar="PERCENT",
         help="what if each shared memory on chip were larger, one at a time?",
     )
+    _pin(sub)
+    add("--max-latency", type=_positive, metavar="CYCLES", help="a limit that must be kept")
+    add("--max-energy", type=_positive, metavar="PJ", help="a limit that must be kept")
+    add("-o", "--output", type=Path, metavar="FILE.json", help="write the answer there")
 
 
 def _pareto(sub: argparse.ArgumentParser) -> None:

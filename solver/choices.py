@@ -140,7 +140,7 @@ class ChoiceBuilder:
         """Tiling and tables of an option, remembered."""
         if option not in self._options:
             tiling = self.tables.tiling(option)
-            self._options[option] = (tiling, self.tables.kind_tables(option, tiling))
+            self._options[option] = (tiling, self.tables.kind_tables(option))
         return self._options[option]
 
     def _costs(
@@ -266,12 +266,9 @@ class ChoiceBuilder:
     ) -> tuple[float, list[np.ndarray]]:
         """Weighted lower bound of `option` and the entries that attain it per kind."""
         tiling, kinds = self._kinds(option)
-        main = main_kind(tiling)
         total, picks = 0.0, []
-        for k, (kind, (cost_f, cost_g)) in enumerate(
-            zip(kinds, self._costs(option, weights), strict=True)
-        ):
-            if k == main and self.tables.rules.joint_capacity:
+        for kind, (cost_f, cost_g) in zip(kinds, self._costs(option, weights), strict=True):
+            if self.tables.rules.joint_capacity:
                 occupancy = self.tables.occupancy(option, tiling, kind)
                 value, _, pick = capacity_prices(cost_f, cost_g, occupancy, PRICE_ROUNDS)
             else:
@@ -289,14 +286,11 @@ class ChoiceBuilder:
         tables = self.tables
         self._fresh.clear()
         tiling, kinds = self._kinds(option)
-        main = main_kind(tiling)
         floor = 0.0
         reduced = []
-        for k, (kind, (cost_f, cost_g)) in enumerate(
-            zip(kinds, self._costs(option, weights), strict=True)
-        ):
+        for kind, (cost_f, cost_g) in zip(kinds, self._costs(option, weights), strict=True):
             fixed = 0.0
-            if k == main and tables.rules.joint_capacity:
+            if tables.rules.joint_capacity:
                 # Under prices for the shared memories fewer entries come close.
                 occupancy = tables.occupancy(option, tiling, kind)
                 _, price, _ = capacity_prices(cost_f, cost_g, occupancy, PRICE_ROUNDS)

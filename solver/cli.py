@@ -27,6 +27,7 @@ from solver.write_file import check_writable, write_whole
 
 if TYPE_CHECKING:
     from solver.pins import Pins
+    from solver.restrictions import Narrowing
     from solver.result import Result
 
 DONE, STOPPED, INFEASIBLE = 0, 3, 4
@@ -94,12 +95,13 @@ def _solve(args: argparse.Namespace) -> int:
     from solver.schedule_file import write_result
 
     rules = RULE_SETS[args.rules]
-    pins = None
-    if args.pin is not None:
-        from solver.pins import read_pins
+    pins = _pins(problem, args)
+    from solver.pins import NoDivisionError
 
-        pins = read_pins(args.pin, problem)
-    result = _search(problem, args, rules, pins)
+    try:
+        result = _search(problem, args, rules, pins)
+    except (InfeasibleError, NoDivisionError) as error:
+        raise _with_all_limits(error, problem, args, rules, pins) from None
     with _interrupts_held():
         if args.output is not None:
             write_result(args.output, result)
@@ -118,6 +120,33 @@ def _solve(args: argparse.Namespace) -> int:
     if recosted.violations:
         return _fail(STOPPED, "error: the schedule does not pass its own re-costing")
     return DONE if result.status is Status.OPTIMAL else STOPPED
+
+
+def _pins(problem: Problem, args: argparse.Namespace) -> Pins:
+    """What is fixed by hand."""
+    from solver.pins import Pins, read_pins
+
+    return Pins() if args.pin is None else read_pins(args.pin, problem)
+
+
+def _narrowing(args: argparse.Namespace, pins: Pins) -> Narrowing:
+    from solver.restrictions import Narrowing
+
+    return Narrowing(tiles=args.tiles, modes=args.modes, max_depth=args.max_depth, pins=pins)
+
+
+def _with_all_limits(
+    error: FuseproofError,
+    problem: Problem,
+    args: argparse.Namespace,
+    rules: RuleSet,
+    pins: Pins | None = None,
+) -> FuseproofError:
+    """The error of a search that proved its space empty, with every limit in conflict."""
+    from solver.explain import with_all_limits
+    from solver.pins import Pins
+
+    return with_all_limits(error, problem, rules, _narrowing(args, pins or Pins()))
 
 
 def _search(
@@ -284,18 +313,21 @@ def _pareto(args: argparse.Namespace) -> int:
     def tell(points: int, epsilon: float) -> None:
         _step(f"{points} points, epsilon {epsilon:.3g}")
 
-    front = pareto_front(
-        problem,
-        rules=RULE_SETS[args.rules],
-        tiles=args.tiles,
-        modes=args.modes,
-        max_depth=args.max_depth,
-        epsilon=args.epsilon,
-        time_limit_s=args.time_limit,
-        workers=args.workers,
-        seed=args.seed,
-        progress=tell if sys.stderr.isatty() else None,
-    )
+    try:
+        front = pareto_front(
+            problem,
+            rules=RULE_SETS[args.rules],
+            tiles=args.tiles,
+            modes=args.modes,
+            max_depth=args.max_depth,
+            epsilon=args.epsilon,
+            time_limit_s=args.time_limit,
+            workers=args.workers,
+            seed=args.seed,
+            progress=tell if sys.stderr.isatty() else None,
+        )
+    except InfeasibleError as error:
+        raise _with_all_limits(error, problem, args, RULE_SETS[args.rules]) from None
     if sys.stderr.isatty():
         print(file=sys.stderr)
     if args.output is not None:
@@ -308,30 +340,40 @@ def _pareto(args: argparse.Namespace) -> int:
 
 def _explain(args: argparse.Namespace) -> int:
     problem = load_problem(args.problem)
-    from solver.explain import forced_cases, memory_cases
-    from solver.explain_report import explain_report
-    from solver.pins import Pins, layer_position
-    from solver.result import Status
+    if args.output is not None:
+        check_writable(args.output)
+    from solver.explain import Question, explain
+    from solver.explain_report import answer_report, write_answer
+    from solver.limits import StoppedError
+    from solver.pins import layer_position
 
-    fused = [
-        tuple(sorted({layer_position(problem, name, "--fuse") for name in group}))
-        for group in args.fuse
-    ]
-    split = [layer_position(problem, name, "--split") for name in args.split]
-    if not (fused or split or args.more_memory):
-        raise ProblemError("explain: give --fuse A,B, --split LAYER or --more-memory PERCENT")
-    rules = RULE_SETS[args.rules]
-
-    def best(changed: Problem, pins: Pins) -> Result:
-        return _search(changed, args, rules, pins)
-
-    answer = best(problem, Pins())
-    cases = forced_cases(problem, best, fused, split)
-    if args.more_memory:
-        cases += memory_cases(problem, best, args.more_memory)
-    _print(explain_report(answer, cases))
-    shown = [answer, *(case.result for case in cases if case.result is not None)]
-    return DONE if all(r.status is Status.OPTIMAL for r in shown) else STOPPED
+    pins = _pins(problem, args)
+    question = Question(
+        problem=problem,
+        rules=RULE_SETS[args.rules],
+        narrowing=_narrowing(args, pins),
+        max_energy_pj=args.max_energy,
+        max_latency_cycles=args.max_latency,
+        fused=tuple(
+            tuple(sorted({layer_position(problem, name, "--fuse") for name in group}))
+            for group in args.fuse
+        ),
+        split=tuple(layer_position(problem, name, "--split") for name in args.split),
+        more_memory=args.more_memory,
+        time_limit_s=args.time_limit,
+    )
+    try:
+        answer = explain(
+            question, lambda changed, pins: _search(changed, args, question.rules, pins)
+        )
+    except StoppedError as stop:
+        return _fail(STOPPED, f"stopped before it was clear whether all limits can be kept{stop}")
+    if args.output is not None:
+        write_answer(args.output, answer)
+    _print(answer_report(answer))
+    if answer.conflict is not None:
+        return INFEASIBLE
+    return DONE if answer.optimal else STOPPED
 
 
 def _step(text: str) -> None:
@@ -361,7 +403,10 @@ COMMANDS: Commands = {
     "solve": ("the best schedule, with proof", _solve),
     "evaluate": ("cost a policy or a saved schedule", _evaluate),
     "compare": ("the optimum beside policies", _compare),
-    "explain": ("what a forced decision or a larger memory would change", _explain),
+    "explain": (
+        "why nothing fits; what a forced decision or a larger memory would change",
+        _explain,
+    ),
     "pareto": ("nondominated energy and latency, to a stated distance", _pareto),
     "verify": ("re-cost a saved result and check its certificate", _verify),
 }

@@ -1,14 +1,26 @@
-"""Why not? What an answer would cost if a decision were forced, or a memory larger."""
+"""Why not? Which limits leave nothing, and what a forced decision or more memory would bring."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from problems.errors import InfeasibleError, ProblemError
+import numpy as np
+
+from cost.rules import RuleSet
+from problems.errors import FuseproofError, InfeasibleError, ProblemError
 from problems.problem import Problem
-from solver.pins import Pins
-from solver.result import Result
+from solver.conflict import Conflict, ConflictError
+from solver.cost_conflict import CostLimits, find_cost_conflict
+from solver.find_conflict import find_conflict
+from solver.limits import StoppedError
+from solver.pins import NoDivisionError, Pins, joined
+from solver.prepare import search_limits
+from solver.restrictions import Narrowing
+from solver.result import Result, Status
+
+REASON_SECONDS = 60.0
+"""How long the reason is looked for once a solve has proven that there is no schedule."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +34,109 @@ class Case:
 
 Solve = Callable[[Problem, Pins], Result]
 """Solves a problem with some decisions fixed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked: limits that have to be kept, and changes whose price is wanted.
+
+    `more_memory` in percent, `fused` and `split` by position; None: not asked.
+    """
+
+    problem: Problem
+    rules: RuleSet
+    narrowing: Narrowing
+    max_energy_pj: float | None = None
+    max_latency_cycles: float | None = None
+    fused: tuple[tuple[int, ...], ...] = ()
+    split: tuple[int, ...] = ()
+    more_memory: float | None = None
+    time_limit_s: float | None = None
+
+    @property
+    def costs(self) -> CostLimits:
+        """The limits on cost."""
+        return CostLimits(
+            energy_pj=self.max_energy_pj or np.inf, latency_cycles=self.max_latency_cycles or np.inf
+        )
+
+    @property
+    def changes(self) -> bool:
+        """Whether any change is asked about."""
+        return bool(self.fused or self.split or self.more_memory)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Limits in conflict; or none are, and `best` beside what changes would make of it."""
+
+    question: Question
+    conflict: Conflict | None = None
+    best: Result | None = None
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def optimal(self) -> bool:
+        """Whether all figures are proven."""
+        shown = [self.best, *(case.result for case in self.cases)]
+        return all(result.status is Status.OPTIMAL for result in shown if result is not None)
+
+
+def explain(question: Question, solve: Solve) -> Answer:
+    """Answer a question; `solve` finds best answers in the question's space.
+
+    Raises StoppedError if time ran out before it was clear whether there is a schedule, and
+    ProblemError if there is one and nothing was asked about it.
+    """
+    problem, pins = question.problem, question.narrowing.pins
+    costs = question.costs
+    if costs.asked or not question.changes:
+        conflict = _conflict(question)
+        if conflict is not None:
+            return Answer(question=question, conflict=conflict)
+    if not question.changes:
+        if costs.asked or pins != Pins():
+            return Answer(question=question)
+        raise ProblemError(
+            "explain: there are schedules; give --fuse A,B, --split LAYER or "
+            "--more-memory PERCENT, or limits: --pin, --max-latency, --max-energy"
+        )
+    try:
+        best = solve(problem, pins)
+    except (InfeasibleError, NoDivisionError):
+        conflict = _conflict(question)
+        if conflict is None:
+            raise
+        return Answer(question=question, conflict=conflict)
+
+    def changed(problem: Problem, more: Pins) -> Result:
+        return solve(problem, joined(pins, more))
+
+    cases = forced_cases(problem, changed, question.fused, question.split)
+    if question.more_memory:
+        cases += memory_cases(problem, changed, question.more_memory)
+    return Answer(question=question, best=best, cases=tuple(cases))
+
+
+def _conflict(question: Question) -> Conflict | None:
+    """The conflict among all limits of a question, if there is one."""
+    problem, rules, narrowing = question.problem, question.rules, question.narrowing
+    search = search_limits(question.time_limit_s, None, 0)
+    conflict = find_conflict(problem, rules, narrowing, search)
+    if conflict is None and question.costs.asked:
+        conflict = find_cost_conflict(problem, rules, narrowing, question.costs, search)
+    return conflict
+
+
+def with_all_limits(
+    error: FuseproofError, problem: Problem, rules: RuleSet, narrowing: Narrowing
+) -> FuseproofError:
+    """What a solve that proved a space empty should say: the same with all limits in conflict."""
+    try:
+        conflict = find_conflict(problem, rules, narrowing, search_limits(REASON_SECONDS, None, 0))
+    except StoppedError:
+        return error
+    return error if conflict is None else ConflictError(conflict)
 
 
 def forced_cases(

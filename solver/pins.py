@@ -143,6 +143,15 @@ def pins_to_dict(problem: Problem, pins: Pins) -> dict[str, Any]:
     }
 
 
+def joined(some: Pins, more: Pins) -> Pins:
+    """All that either fixes."""
+    return Pins(
+        stacks=some.stacks + more.stacks,
+        cut_after=tuple(sorted({*some.cut_after, *more.cut_after})),
+        fused=some.fused + more.fused,
+    )
+
+
 def pins_note(problem: Problem, pins: Pins) -> str:
     """What is fixed, in a line."""
     fixed = pins_to_dict(problem, pins)
@@ -171,10 +180,14 @@ def _memory(problem: Problem, name: str | None, where: str, file: str) -> int | 
     return names.index(name)
 
 
+class NoDivisionError(ProblemError):
+    """What is fixed leaves no division of the network into stacks."""
+
+
 def pinned_ranges(
     problem: Problem, ranges: tuple[StackRange, ...], pins: Pins
 ) -> tuple[StackRange, ...]:
-    """The part of a space that keeps the pins; ProblemError if no partition does.
+    """The part of a space that keeps the pins; NoDivisionError if no partition does.
 
     A pinned tile need not be among the sizes of the space.
     """
@@ -197,7 +210,7 @@ def pinned_ranges(
         if r.tail in reached:
             reached.add(r.head)
     if max(r.head for r in ranges) not in reached:
-        raise ProblemError(
+        raise NoDivisionError(
             "no division into stacks keeps what is fixed: a stack is a connected set of layers "
             "with one last layer, every layer is in one, and --max-depth holds for it"
         )

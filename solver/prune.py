@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver.objective import Objective
-from solver.screen import Screen, ScreenedRange
+from solver.screen import Near, Screen, ScreenedRange
 from solver.space import Node
 from solver.stack_tables import StackOption, StackTables
 
@@ -22,8 +22,9 @@ Ways = dict[Node, float]
 """Cheapest cost to or from each node."""
 SAFETY = 1e-9
 """Relative margin of pruning by floats: an option within it of the incumbent stays."""
-SECONDS_AN_OPTION, LEAST_SECONDS = 5e-3, 0.1
-"""About what looking at one option takes, and passing over the pool; only speed depends on them."""
+TILES_AN_OPTION, SECONDS_AN_OPTION, LEAST_SECONDS = 2.0, 1e-3, 0.1
+"""Layer-tiles, and seconds, that bounds may take for each option that they may decide, and
+seconds of passing over the pool; only speed depends on them."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -62,6 +63,11 @@ def _least_product(
     steep = energy * np.maximum(latency, (cut - a * energy) / b)
     flat = latency * np.maximum(energy, (cut - b * latency) / a)
     return np.where(never, np.inf, np.minimum(steep, flat))
+
+
+def _cuts(objective: Objective, weights: tuple[float, float]) -> bool:
+    """Whether a bound on the weighted cost tells of the objective what others do not."""
+    return objective is Objective.EDP and min(weights) > 0
 
 
 @dataclass(kw_only=True, eq=False)
@@ -164,21 +170,18 @@ class Pool:
         cost = weigh(weights, r)
         return cost + before[:, None] + after[None, :]
 
-    def prune(
-        self,
-        objective: Objective,
-        incumbent: float,
-        weights: tuple[float, float] | None = None,
-    ) -> int:
-        """Drop options through which nothing beats `incumbent`; returns what is alive.
+    def bounds(
+        self, objective: Objective, weights: tuple[float, float] | None = None
+    ) -> list[np.ndarray]:
+        """Bounds on the objective of every schedule through each option, by range.
 
         With `weights` a third bound counts for the product: where a bound on the weighted
         cost passes what those on energy and latency say, the product is least at an end
         of the edge that it cuts off (docs/formulation.md).
         """
         by_energy, by_latency = self.ways((1.0, 0.0)), self.ways((0.0, 1.0))
-        slanted = objective is Objective.EDP and weights is not None and min(weights) > 0
-        by_both = self.ways(weights) if weights is not None and slanted else None
+        by_both = self.ways(weights) if weights is not None and _cuts(objective, weights) else None
+        found = []
         for r in self.ranges:
             energy = self.through(r, (1.0, 0.0), by_energy)
             latency = self.through(r, (0.0, 1.0), by_latency)
@@ -186,14 +189,34 @@ class Pool:
             if weights is not None and by_both is not None:
                 both = self.through(r, weights, by_both)
                 bound = np.maximum(bound, _least_product(energy, latency, both, weights))
+            found.append(bound)
+        return found
+
+    def prune(
+        self,
+        objective: Objective,
+        incumbent: float,
+        weights: tuple[float, float] | None = None,
+    ) -> int:
+        """Drop options through which nothing beats `incumbent`; returns what is alive."""
+        for r, bound in zip(self.ranges, self.bounds(objective, weights), strict=True):
             r.alive &= bound * (1 - SAFETY) <= incumbent
         return self.alive()
 
-    def lower_bound(self, objective: Objective) -> float:
-        """Bound on the objective over all schedules of alive options."""
-        energy = self.ways((1.0, 0.0))[0].get(self.end, np.inf)
-        latency = self.ways((0.0, 1.0))[0].get(self.end, np.inf)
-        return float(objective.of(energy, latency))
+    def lower_bound(
+        self, objective: Objective, weights: tuple[float, float] | None = None
+    ) -> float:
+        """Bound on the objective over all schedules of alive options; see `bounds`."""
+
+        def least(pair: tuple[float, float]) -> float:
+            return float(self.ways(pair)[0].get(self.end, np.inf))
+
+        energy, latency = least((1.0, 0.0)), least((0.0, 1.0))
+        bound = float(objective.of(energy, latency))
+        if weights is not None and _cuts(objective, weights):
+            parts = (np.array(v) for v in (energy, latency, least(weights)))
+            bound = max(bound, float(_least_product(*parts, weights)))
+        return bound
 
 
 def make_pool(screen: Screen) -> Pool:
@@ -211,36 +234,79 @@ def make_pool(screen: Screen) -> Pool:
     return Pool(tables=screen.tables, screen=screen, ranges=ranges)
 
 
+def refine_near(
+    pool: Pool,
+    objective: Objective,
+    incumbent: float,
+    weights: tuple[float, float],
+    reach: float,
+    most: float = np.inf,
+    *,
+    pause: Callable[[], object],
+) -> None:
+    """Stage 2: bound the layer-tiles of promising options by their best lone mappings.
+
+    Promising are options whose bound is below `incumbent` and at most `reach` (a share) above
+    the bound of all; as that rises others become so, until the tiles of all that are have their
+    bounds. If tiles are more than `most`, or many for the options that they occur in, so that
+    looking at those one by one is quicker, floors stay as they are. `pause` is called often, and
+    may raise.
+    """
+    while True:
+        near, options = _near(pool, objective, incumbent, weights, reach)
+        tiles = pool.screen.count(near)
+        if not 0 < sum(tiles.values()) <= min(most, TILES_AN_OPTION * options):
+            return
+        pool.screen.sharpen(tiles, near, pause)
+        pool.refresh()
+
+
 def refine_by_layer(
     pool: Pool,
     objective: Objective,
     incumbent: float,
     weights: tuple[float, float],
+    reach: float,
     *,
     pause: Callable[[], object],
 ) -> None:
-    """Stage 2: bound the layer-tiles of alive options by their best lone mappings.
+    """The same where tiles are many: layer by layer, as far as it is worth it.
 
-    By layer and rest places, those first that promise most for the time they take, dropping
-    in between what cannot beat `incumbent` any more (see `Pool.prune`). What takes longer than
-    looking at the options left one by one stays as it is. `pause` is called often, and may
-    raise.
+    Those first that promise most for the time they take. What takes longer than a share of
+    looking at the options left one by one stays as it is.
     """
-    start = pool.alive()
-    alive = [(r.screened.range, r.alive) for r in pool.ranges]
-    rises = {}
-    for layer in range(len(pool.tables.problem.workload.layers)):
-        promises = pool.screen.promises(layer, alive, weights, pause)
-        for variant, (rise, seconds) in promises.items():
-            if rise > 0:
-                rises[layer, variant] = (rise / (seconds + LEAST_SECONDS), seconds)
-    for (layer, variant), (_, seconds) in sorted(rises.items(), key=lambda at: -at[1][0]):
+    near, _ = _near(pool, objective, incumbent, weights, reach)
+    rises = {
+        at: (rise / (seconds + LEAST_SECONDS), seconds)
+        for at, (rise, seconds) in pool.screen.promises(near, weights, pause).items()
+        if rise > 0
+    }
+    for at, (_, seconds) in sorted(rises.items(), key=lambda found: -found[1][0]):
+        near, options = _near(pool, objective, incumbent, weights, reach)
         # Sizes of tiles go with the options that they occur in.
-        if seconds > SECONDS_AN_OPTION * start:
-            continue
-        pool.screen.sharpen(layer, variant, alive, pause)
-        pool.refresh()
-        pool.prune(objective, incumbent, weights)
+        if seconds <= SECONDS_AN_OPTION * options:
+            pool.screen.sharpen((at,), near, pause)
+            pool.refresh()
+
+
+def _near(
+    pool: Pool,
+    objective: Objective,
+    incumbent: float,
+    weights: tuple[float, float],
+    reach: float,
+) -> tuple[Near, int]:
+    """The promising options of a pool and how many they are; none if there is no schedule."""
+    least = pool.lower_bound(objective, weights)
+    if not np.isfinite(least):
+        return [], 0
+    limit = min(incumbent, least * (1 + reach))
+    bounds = pool.bounds(objective, weights)
+    near = [
+        (r.screened.range, r.alive & (bound * (1 - SAFETY) <= limit))
+        for r, bound in zip(pool.ranges, bounds, strict=True)
+    ]
+    return near, sum(int(mask.sum()) for _, mask in near)
 
 
 def refine_by_option(pool: Pool, limit: int | None = None) -> None:

@@ -11,7 +11,7 @@ from solver.choices import ChoiceBuilder
 from solver.limits import SearchLimits
 from solver.model import OptionPlan
 from solver.objective import Objective
-from solver.prune import Pool, refine_by_layer, refine_by_option, weigh
+from solver.prune import Pool, refine_by_option, weigh
 from solver.space import StackRange
 from solver.weighted import FIRST_RISES, STUBBORN_RISES, WeightedSolver
 
@@ -20,16 +20,15 @@ WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 larger tiles take longer to try."""
 TIE_BREAK = 0.02
 """Share of energy in the search for a first schedule of little latency."""
-FEW, MANY = 1, 8
+MANY = 8
 """Options too hard to decide after which a dive is given up."""
-DEPTHS = (2, 6)
-"""Layers in a stack to which dives keep once deeper ones were too hard."""
 PATIENCE = 5e3
 """Nodes of search after which a dive makes do with some mapping of a layer-tile."""
 PROMISING = 64
 """Options bounded closely where mappings are too hard for dives."""
-OPENING_SIZES = (1, 3)
-"""Sizes per axis that tiles may take in the search for just any schedule, one after the other."""
+OPENING_SIZES, QUARTER = (1, 6), 4
+"""Sizes per axis that tiles may take in the search for just any schedule, one after the other,
+and how much smaller each is than the one before."""
 
 
 def tangent(objective: Objective, energy: float, latency: float) -> tuple[float, float]:
@@ -52,13 +51,16 @@ def floor_of(pool: Pool) -> tuple[float, float]:
 def opening_ranges(ranges: tuple[StackRange, ...], count: int) -> tuple[StackRange, ...]:
     """A small part of a space in which some schedule is soon found.
 
-    Every layer on its own, with `count` sizes of tiles per axis, the largest among them.
+    Every layer on its own, with `count` sizes of tiles per axis: the largest, and those that
+    come next below a quarter of the one before. Where decisions are fixed it may lead nowhere.
     """
 
     def some(sizes: tuple[int, ...]) -> tuple[int, ...]:
-        last = len(sizes) - 1
-        at = {last * k // count for k in range(1, count + 1)}
-        return tuple(sizes[i] for i in sorted(at))
+        kept = [max(sizes)]
+        while len(kept) < count and min(sizes) < kept[-1]:
+            below = [size for size in sizes if size <= kept[-1] / QUARTER]
+            kept.append(max(below, default=min(sizes)))
+        return tuple(sorted(kept))
 
     return tuple(
         replace(
@@ -70,7 +72,7 @@ def opening_ranges(ranges: tuple[StackRange, ...], count: int) -> tuple[StackRan
             targets=(r.dram,),
         )
         for r in ranges
-        if len(r.layers) == 1
+        if len(r.layers) == 1 and r.dram in r.sources and r.dram in r.targets
     )
 
 
@@ -96,25 +98,26 @@ class Scout:
         if not self.pool.tables.rules.joint_capacity:
             self._narrow()
             return
-        shallow, solver = (self._hasty(patience) for patience in (-1, PATIENCE))
+        rough, close = (self._hasty(patience) for patience in (-1, PATIENCE))
         if self.objective is Objective.LATENCY:
             # With energy free most mappings tie: some weight on it finds good ones soon.
             for weights in (
                 (latency / energy, 1.0),
                 (TIE_BREAK * latency / energy, 1.0),
             ):
-                self._dive(solver, weights)
+                self._dive(close, weights)
             for place in self._fastest_whole():
                 self._try(self.pool.focus([place]), weights)
             return
-        weights = tangent(self.objective, energy, latency)
-        point = self._dive(solver, weights, STUBBORN_RISES, failures=FEW)
-        if point is None:
-            for depth in DEPTHS:
-                self._dive(shallow, weights, STUBBORN_RISES, depth=depth)
-        point = self._dive(solver, weights, failures=MANY)
-        if self.objective is Objective.EDP and point is not None:
-            self._dive(solver, tangent(self.objective, *point))
+        # Rough mappings first: they are soon found on whatever there is.
+        point: tuple[float, float] | None = None
+        for solver, rises, failures in (
+            (rough, STUBBORN_RISES, np.inf),
+            (rough, FIRST_RISES, np.inf),
+            (close, FIRST_RISES, MANY),
+        ):
+            weights = tangent(self.objective, *(point or (energy, latency)))
+            point = self._dive(solver, weights, rises, failures=failures) or point
 
     def open(self) -> None:
         """Hand on some schedule, as soon as can be."""
@@ -138,11 +141,10 @@ class Scout:
         solver: WeightedSolver,
         weights: tuple[float, float],
         rises: tuple[float, ...] = FIRST_RISES,
-        depth: int | None = None,
         failures: float = np.inf,
     ) -> tuple[float, float] | None:
         """Hand on the schedule of a dive; the best (pJ, cycles) so far."""
-        optimum = solver.dive(weights, rises, depth, failures)
+        optimum = solver.dive(weights, rises, failures)
         return self.found(optimum.plans) if optimum is not None else None
 
     def _narrow(self) -> None:
@@ -153,10 +155,8 @@ class Scout:
         """
         # Whatever the objective: the product ranks best while bounds are rough.
         focus = self.pool.focus(self.pool.most_promising(Objective.EDP, PROMISING))
-        weights = tangent(self.objective, *floor_of(self.pool))
-        refine_by_layer(focus, self.objective, np.inf, weights, pause=self.limits.left)
-        focus = focus.focus(focus.most_promising(Objective.EDP, PROMISING // 8))
         refine_by_option(focus)
+        focus = focus.focus(focus.most_promising(Objective.EDP, PROMISING // 8))
         energy, latency = floor_of(focus)
         if not np.isfinite(energy):
             # They do not make a path: all options may.

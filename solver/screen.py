@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,10 @@ class _Grid:
 
 Fetched = tuple[bool, ...]
 """Per operand of a layer: whether its tiles are fetched from DRAM for this layer."""
+
+
+Near = list[tuple[StackRange, np.ndarray]]
+"""Ranges with masks of the options that matter, [mode, width, height, source, target]."""
 
 
 class Screen:
@@ -178,45 +182,52 @@ class Screen:
         return bits <= self.tables.domains.sizes_bits[source]
 
     def promises(
-        self,
-        layer: int,
-        alive: list[tuple[StackRange, np.ndarray]],
-        weights: tuple[float, float],
-        pause: Callable[[], object],
-    ) -> dict[int, tuple[float, float]]:
-        """What `sharpen` would bring and take by variant: (weighted rise per map, seconds)."""
+        self, near: Near, weights: tuple[float, float], pause: Callable[[], object]
+    ) -> dict[tuple[int, int], tuple[float, float]]:
+        """What `sharpen` would bring and take by layer and variant.
+
+        (Weighted rise per map, seconds), as a sample of tiles has it.
+        """
         return {
-            variant: self.layers[layer].promise(variant, need, weights, pause)
-            for variant, need in self._wanted(layer, alive).items()
+            (layer, variant): sums.promise(variant, need, weights, pause)
+            for layer, sums in self.layers.items()
+            for variant, need in self._wanted(layer, near).items()
         }
 
+    def count(self, near: Near) -> dict[tuple[int, int], int]:
+        """How many layer-tiles `sharpen` would bound by layer and variant, where there are any."""
+        found = {}
+        for layer, sums in self.layers.items():
+            for variant, need in self._wanted(layer, near).items():
+                count = int((need & ~sums.grid.sharp[variant]).sum())
+                if count:
+                    found[layer, variant] = count
+        return found
+
     def sharpen(
-        self,
-        layer: int,
-        variant: int,
-        alive: list[tuple[StackRange, np.ndarray]],
-        pause: Callable[[], object],
+        self, variants: Iterable[tuple[int, int]], near: Near, pause: Callable[[], object]
     ) -> None:
-        """Put least bounds of mappings in place of the floors of one variant of one layer.
+        """Put least bounds of mappings in place of the floors of layer-tiles.
 
-        `alive`: ranges with masks of the options that matter, [mode, width, height, source,
-        target]; sizes that occur in none of them keep their floors. `pause` may raise.
+        `variants`: (layer, variant); sizes that occur in none of the options that matter keep
+        their floors. `pause` may raise.
         """
-        need = self._wanted(layer, alive).get(variant)
+        touched = set()
         try:
-            if need is not None:
-                self.layers[layer].sharpen(variant, need, pause)
+            for layer, variant in variants:
+                touched.add(layer)
+                need = self._wanted(layer, near).get(variant)
+                if need is not None:
+                    self.layers[layer].sharpen(variant, need, pause)
         finally:
-            self._known = {key: sums for key, sums in self._known.items() if key[1] != layer}
+            self._known = {key: sums for key, sums in self._known.items() if key[1] not in touched}
 
-    def _wanted(
-        self, layer: int, alive: list[tuple[StackRange, np.ndarray]]
-    ) -> dict[int, np.ndarray]:
+    def _wanted(self, layer: int, near: Near) -> dict[int, np.ndarray]:
         """Sizes [w, h] of a layer's tiles that occur in options that matter, by variant."""
         if layer not in self.layers:
             return {}
         cases: dict[tuple[_Grid, bool, bool], np.ndarray] = {}
-        for r, mask in alive:
+        for r, mask in near:
             if layer not in r.layers:
                 continue
             grid = self._grid_of(r)

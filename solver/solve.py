@@ -22,17 +22,22 @@ from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.pins import Pins, pinned_ranges, pins_note, pins_to_dict
 from solver.prepare import cost_tables, search_limits, stated_space
-from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option
+from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option, refine_near
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
 from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
 from solver.screen import Screen
-from solver.space import EFFICIENT, StackRange, TileSpace, node_text, stack_ranges
+from solver.space import EFFICIENT, StackRange, TileSpace, has_path, node_text, stack_ranges
 from solver.stack_tables import StackTables
 from solver.weighted import WeightedOptimum, WeightedSolver, plan_cost
 from solver.write_out import write_out
 
 TOLERANCE = 1e-6
 """Relative gap at which an answer counts as optimal."""
+NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
+"""How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
+after the search for a first schedule; only speed depends on it."""
+NEAR_TILES = 16_000
+"""Layer-tiles bounded at a time, at most, before there is a first schedule."""
 MANY = 1_000
 """Beyond so many options only those on cheapest paths are looked at one by one."""
 
@@ -138,6 +143,8 @@ class _Search:
         self._phase_start = self.started
         self._heard: WeightedOptimum | None = None
         self.planes = HalfPlanes()
+        self.slant = (1.0, 0.0)
+        """Weights along which the bounds of options were compared last."""
 
     @property
     def incumbent(self) -> float:
@@ -161,6 +168,9 @@ class _Search:
             self._raise_bound(pool.lower_bound(self.objective))
             if not np.isfinite(pool.lower_bound(self.objective)):
                 raise self._infeasible()
+            self._bound_layers(pool, NEAR, NEAR_TILES)
+            if not np.isfinite(floor_of(pool)[0]):
+                raise self._infeasible()
             Scout(pool, self.builder, self.limits, self.objective, self._consider).run()
             self._phase("first schedule")
             self._prune(pool)
@@ -182,23 +192,44 @@ class _Search:
 
     def _open(self) -> None:
         """Have some schedule before the clock may run out."""
-        if not any(len(r.layers) == 1 for r in self.ranges):
-            return
         for count in OPENING_SIZES:
-            pool = make_pool(Screen(self.tables, opening_ranges(self.ranges, count)))
+            small = opening_ranges(self.ranges, count)
+            if not has_path(small, max(r.head for r in self.ranges)):
+                return
+            pool = make_pool(Screen(self.tables, small))
             Scout(pool, self.builder, self.limits, self.objective, self._consider).open()
             if self.point is not None:
                 break
         self._phase("opening")
 
+    def _bound_layers(self, pool: Pool, reaches: tuple[float, ...], most: float = np.inf) -> None:
+        """Bound the layer-tiles of the most promising options, and of those a little less so."""
+        for reach in reaches:
+            energy, latency = floor_of(pool)
+            if not np.isfinite(energy):
+                break
+            self.slant = tangent(self.objective, energy, latency)
+            refine_near(
+                pool,
+                self.objective,
+                self.incumbent,
+                self.slant,
+                reach,
+                most,
+                pause=self.limits.left,
+            )
+            self._raise_bound(pool.lower_bound(self.objective, self.slant))
+        self._phase("bound layers")
+
     def _prune(self, pool: Pool) -> None:
         weights = tangent(self.objective, *(self.point or floor_of(pool)))
         self.counts["after floors"] = pool.prune(self.objective, self.incumbent, weights)
+        self._bound_layers(pool, FAR)
+        refine_by_layer(
+            pool, self.objective, self.incumbent, weights, FAR[-1], pause=self.limits.left
+        )
+        self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent, weights)
         self._raise_bound(pool.lower_bound(self.objective))
-        refine_by_layer(pool, self.objective, self.incumbent, weights, pause=self.limits.left)
-        self.counts["after layer bounds"] = pool.alive()
-        self._raise_bound(pool.lower_bound(self.objective))
-        self._phase("bound layers")
         if self.objective is not Objective.EDP or pool.alive() > MANY:
             # One weight pair: the lazy search bounds options only where it must.
             return
@@ -218,8 +249,6 @@ class _Search:
             self._raise_bound(self.incumbent)
         energy, latency = floor_of(pool)
         if np.isfinite(energy):
-            planes.add(1.0, 0.0, energy)
-            planes.add(0.0, 1.0, latency)
             self._prove_floors(pool)
         while np.isfinite(energy) and self.bound < self.incumbent * (1 - TOLERANCE / 10):
             corner = planes.best_corner(self.objective)
@@ -246,11 +275,12 @@ class _Search:
                 break
 
     def _prove_floors(self, pool: Pool) -> None:
-        """Put the bounds on energy alone and on latency alone into the proof."""
-        for weights in ((1.0, 0.0), (0.0, 1.0)):
+        """Put into the proof the bounds on energy, on latency, and on both as weighed last."""
+        for weights in {(1.0, 0.0): None, (0.0, 1.0): None, self.slant: None}:
             ahead, _ = pool.ways(weights)
             floor = ahead.get(pool.end, np.inf)
             if np.isfinite(floor):
+                self.planes.add(*weights, floor)
                 self._prove(
                     WeightedOptimum(
                         weights=weights,

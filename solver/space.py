@@ -11,7 +11,7 @@ from cost.stack_graph import consumers
 from problems.errors import ProblemError
 from problems.problem import Problem
 from problems.workload import Layer, Workload
-from solver.cuts import ancestors, cuts, producers
+from solver.cuts import ancestors, cuts
 from solver.placements import memory_domains
 
 
@@ -159,28 +159,30 @@ def stack_ranges(
     all_cuts = cuts(workload)
     number = {cut: i for i, cut in enumerate(all_cuts)}
     needs, users = ancestors(workload), consumers(workload)
+    matrices = _matrix_makers(workload)
     boundaries = {i: boundary_memories(problem, i, rules) for i in range(len(workload.layers))}
-    dram = memory_domains(problem.hardware).dram
+    sizes = [_tile_sizes(problem, layer, tiles) for layer in workload.layers]
+    dram, is_chain = memory_domains(problem.hardware).dram, workload.is_chain
     ranges = []
-    for last, layer in enumerate(workload.layers):
-        widths, heights = _tile_sizes(problem, layer, tiles)
-        for cut in all_cuts:
+    # Ranges grow with the square of the layers, so little may be done for each: only maps on a
+    # cut's edge, with no reader before it, can come from chip.
+    edges = [[p for p in sorted(c) if users[p] and c.isdisjoint(users[p])] for c in all_cuts]
+    for last in range(len(workload.layers)):
+        widths, heights = sizes[last]
+        for cut, edge in zip(all_cuts, edges, strict=True):
             if last in cut:
                 continue
             stack = (needs[last] | {last}) - cut
             if max_depth is not None and len(stack) > max_depth:
                 continue
-            layers = tuple(sorted(stack))
-            if _makes_its_matrix(workload, layers):
+            if any(stack.issuperset(pair) for pair in matrices):
                 continue
-            exports = tuple(p for p in layers[:-1] if any(u not in stack for u in users[p]))
+            layers = tuple(sorted(stack))
+            exports = tuple(p for p in layers[:-1] if not stack.issuperset(users[p]))
             if exports and not rules.true_branches:
                 continue  # the reference writes out nothing but a stack's last map
             # The last stack's map is all read here if it comes from chip.
-            carried = sorted(
-                {p for e in layers for p in producers(workload)[e] if p in cut}
-                & {p for p in cut if all(u in stack for u in users[p])}
-            )
+            carried = [p for p in edge if stack.issuperset(users[p])]
             for k, source in enumerate(carried or [-1]):
                 places = boundaries[source] if source >= 0 else (dram,)
                 if k > 0:
@@ -200,19 +202,33 @@ def stack_ranges(
                         sources=places,
                         targets=boundaries[last],
                         dram=dram,
-                        is_chain=workload.is_chain,
+                        is_chain=is_chain,
                     )
                 )
     return tuple(ranges)
 
 
-def _makes_its_matrix(workload: Workload, layers: tuple[int, ...]) -> bool:
-    """Whether a matmul of a stack would read a map of the same stack as its matrix.
+def has_path(ranges: tuple[StackRange, ...], end: int) -> bool:
+    """Whether stacks lead from the network's input to cut `end` by cuts and memories alone."""
+    dram = next((r.dram for r in ranges), -1)
+    reached = {(0, dram, -1)}
+    for r in sorted(ranges, key=lambda r: r.tail):
+        if any(r.tail_node(source) in reached for source in r.sources):
+            reached |= {r.head_node(target) for target in r.targets}
+    return (end, dram, -1) in reached
+
+
+def _matrix_makers(workload: Workload) -> tuple[tuple[int, int], ...]:
+    """Pairs of layers that no stack holds both of: a matmul, and the maker of its matrix.
 
     All of it is needed for the first tile, so that there would be nothing to fuse.
     """
-    names = {workload.layers[e].name for e in layers}
-    return any(workload.layers[e].weight_source in names for e in layers)
+    position = {layer.name: i for i, layer in enumerate(workload.layers)}
+    return tuple(
+        (position[layer.weight_source], i)
+        for i, layer in enumerate(workload.layers)
+        if layer.weight_source in position
+    )
 
 
 def _tile_sizes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, tile
 from cost.kind_paths import kind_bounds, weigh_table
 from cost.layer_classes import is_symmetric, layer_classes
 from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
-from cost.mapping_bounds import least_bounds, lower_bounds
+from cost.mapping_bounds import least_bounds, lower_bounds, many_lower_bounds
 from cost.mapping_search import size_vector
 from cost.overlap import OverlapMode
 from cost.phase_tables import Arrival, PhaseChoices, phase_table
@@ -33,6 +33,8 @@ from solver.placements import (
 
 PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
+KEPT_TILINGS = 1024
+"""Tilings of stacks and tables of options remembered at a time."""
 TILES_A_TURN = 32
 """Sizes of layer-tiles bounded between two looks at the clock."""
 
@@ -151,6 +153,8 @@ class StackTables:
         self._least: dict[tuple[int, bytes, int], dict[tuple[int, ...], np.ndarray]] = {}
         self._floors: dict[tuple[int, int, int], np.ndarray] = {}
         self._graphs: dict[tuple[int, ...], StackGraph] = {}
+        self._tiling = lru_cache(KEPT_TILINGS)(self._cut)
+        self._tables = lru_cache(KEPT_TILINGS)(self._all_kinds)
 
     def graph(self, layers: tuple[int, ...]) -> StackGraph:
         """The graph of a stack of the layers at these positions."""
@@ -162,8 +166,12 @@ class StackTables:
 
     def tiling(self, option: StackOption) -> StackTiling:
         """Tiles of `option`."""
-        graph = self.graph(option.layers)
-        return tile_stack(graph, option.tile_x, option.tile_y, option.mode, self.rules)
+        return self._tiling(option.layers, option.tile_x, option.tile_y, option.mode)
+
+    def _cut(
+        self, layers: tuple[int, ...], tile_x: int, tile_y: int, mode: OverlapMode
+    ) -> StackTiling:
+        return tile_stack(self.graph(layers), tile_x, tile_y, mode, self.rules)
 
     def source_of(self, option: StackOption, graph: StackGraph, tensor: int) -> int:
         """Memory of the whole map of a tensor from outside, -1 for one made in the stack."""
@@ -261,9 +269,29 @@ class StackTables:
             phase_latency(tables.hops, tables.ports, tables.n_ports, actions, 1),
         )
 
-    def kind_tables(self, option: StackOption, tiling: StackTiling) -> tuple[KindTables, ...]:
+    def kind_tables(self, option: StackOption) -> tuple[KindTables, ...]:
         """Tables of every kind of tile of `option`."""
+        return self._tables(option)
+
+    def _all_kinds(self, option: StackOption) -> tuple[KindTables, ...]:
+        tiling = self.tiling(option)
+        self._bound_all(option, tiling)
         return self._kinds(option, tiling, tiling.kinds)
+
+    def _bound_all(self, option: StackOption, tiling: StackTiling) -> None:
+        """Have `layer_bounds` of all tiles of an option, those of one layer at once."""
+        missing: dict[int, set[tuple[int, int, int]]] = {}
+        for e, layer in enumerate(option.layers):
+            if tiling.graph.layers[e].computes:
+                for kind in tiling.kinds:
+                    key = self.tile_key(layer, *kind.sizes[e]).like
+                    if kind.runs(e) and key not in self._bounds:
+                        missing.setdefault(key[0], set()).add(key)
+        for like, keys in missing.items():
+            at = np.array(sorted(keys), dtype=np.int64)
+            sizes = self.tile_sizes(like, 1, 1)
+            found = many_lower_bounds(self.models[like], sizes, at[:, 1], at[:, 2])
+            self._bounds.update(zip(map(tuple, at.tolist()), found, strict=True))
 
     def _kinds(
         self, option: StackOption, tiling: StackTiling, kinds: tuple[TileKind, ...]
@@ -492,7 +520,7 @@ class StackTables:
     def option_bounds(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
         """Lower bounds of the option's cost for every weight pair [k, (pJ, cycles)]."""
         tiling = self.tiling(option)
-        tables = self.kind_tables(option, tiling)
+        tables = self.kind_tables(option)
         total = np.zeros(len(weights))
         main = main_kind(tiling)
         for i, kind in enumerate(tables):

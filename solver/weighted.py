@@ -29,6 +29,9 @@ DIVING_SLACK = 0.02
 """Least such width in a dive."""
 DIVING_GAP, DIVING_EFFORT = 0.02, 0.5
 """Relative gap at which CP-SAT may stop in a dive, and its limit in deterministic seconds."""
+LEAN_EFFORT = 0.2
+"""Deterministic seconds that CP-SAT may take over a model with little presolve and one worker
+before it starts anew with all it has."""
 DIVING_PATIENCE = 2e4
 """Nodes of mapping searches after which a dive leaves an option."""
 WARY_RISE = 1.1
@@ -284,15 +287,14 @@ class WeightedSolver:
         self,
         weights: tuple[float, float],
         rises: tuple[float, ...] = FIRST_RISES,
-        depth: int | None = None,
         failures: float = np.inf,
     ) -> WeightedOptimum | None:
         """A good schedule, soon: like `minimise`, but with guesses in place of bounds.
 
         What is not solved yet counts as dearer than its bound, at first by `rises` (by
         stage) and then by what others at its stage turned out to cost, so the path settles
-        quickly. Proves nothing. Stacks of more than `depth` layers are passed over. None if
-        no schedule is left, or more than `failures` options turned out too hard.
+        quickly. Proves nothing. None if no schedule is left, or more than `failures` options
+        turned out too hard.
         """
         options = self.options
         bounds = options.bounds(weights)
@@ -301,9 +303,6 @@ class WeightedSolver:
             stages[i] = SOLVED if weights in state.solved else state.stage.get(weights, 0)
         rise = np.array(rises)
         wary = np.ones(len(bounds))
-        for deep in options.arcs:
-            if depth is not None and deep.depth > depth:
-                wary[deep.start : deep.end] = np.inf
         while True:
             self.limits.left()
             guess = bounds * rise[stages] * wary
@@ -470,12 +469,12 @@ class WeightedSolver:
         reach = known * (1 + state.slack) if state.slack < WIDEST_SLACK else np.inf
         limit = max(known, min(most, reach))
         choices = self.builder.build(state.option, weights, limit)
-        model = ScheduleModel(self.builder.tables, (choices,), weights, floor)
+        model = ScheduleModel(self.builder.tables, choices, weights, floor)
         hint = self._plans.get(state.option.layers)
         if hint is not None:
             model.suggest(hint)
-        plans, bound = self._solve(model)
-        if not plans:
+        plan, bound = self._solve(model)
+        if plan is None:
             state.planes.append((*weights, limit))
             state.slack *= SLACK_GROWTH
             return
@@ -483,7 +482,6 @@ class WeightedSolver:
         state.planes.append((*weights, min(bound, limit)))
         if bound >= limit:
             state.slack *= SLACK_GROWTH
-        (plan,) = plans
         self._plans[state.option.layers] = plan
         unsearched = [layer for layer in plan.layers.values() if layer.point is None]
         for layer in unsearched:
@@ -497,7 +495,7 @@ class WeightedSolver:
             plan = self._settled(state, weights, limit, plan)
             unsearched = [layer for layer in plan.layers.values() if layer.point is None]
         if not unsearched:
-            energy, cycles = plan_cost(self.builder, plans)
+            energy, cycles = plan_cost(self.builder, (plan,))
             cost = weights[0] * energy + weights[1] * cycles
             if cost <= limit * (1 + SAFETY) or self.hasty:
                 state.planes[-1] = (*weights, cost)
@@ -523,38 +521,53 @@ class WeightedSolver:
         )
         if {(c.kind, c.layer) for c in same.layers} != plan.layers.keys():
             return plan
-        plans, _ = self._solve(ScheduleModel(self.builder.tables, (same,), weights, choices.floor))
-        return plans[0] if plans else plan
+        found, _ = self._solve(ScheduleModel(self.builder.tables, same, weights, choices.floor))
+        return found or plan
 
-    def _solve(self, model: ScheduleModel) -> tuple[tuple[OptionPlan, ...], float]:
-        """Run CP-SAT to the end: (plans, bound in weighted cost); no plans: infeasible."""
+    def _solve(self, model: ScheduleModel) -> tuple[OptionPlan | None, float]:
+        """Run CP-SAT to the end: (plan, bound in weighted cost); no plan: infeasible."""
         fault = model.model.validate()
         if fault:
             raise RuntimeError(f"invalid CP-SAT model: {fault}")
-        solver = cp_model.CpSolver()
-        solver.parameters.num_workers = self.limits.workers
-        solver.parameters.random_seed = self.limits.seed
-        solver.parameters.relative_gap_limit = 0.0
-        # CP-SAT would leave SIGINT's default action behind, which ends the process.
-        solver.parameters.catch_sigint_signal = False
-        if self.limits.workers == 1:
-            solver.parameters.linearization_level = 2
-        else:
-            solver.parameters.extra_subsolvers.append("max_lp")
-        if self.hasty:
-            solver.parameters.relative_gap_limit = DIVING_GAP
-            solver.parameters.max_deterministic_time = DIVING_EFFORT
-        left = self.limits.left()
-        if left is not None:
-            solver.parameters.max_time_in_seconds = left
-        status = solver.solve(model.model)
-        if status == cp_model.OPTIMAL or (self.hasty and status == cp_model.FEASIBLE):
-            return model.plans(solver), solver.best_objective_bound / model.scale
-        if status == cp_model.INFEASIBLE:
-            return (), np.inf
-        if status == cp_model.MODEL_INVALID:
-            raise RuntimeError("invalid CP-SAT model")
-        self.limits.left()
+        for lean in (True, False):
+            solver = self._cp_sat(lean=lean)
+            status = solver.solve(model.model)
+            if status == cp_model.OPTIMAL or (
+                self.hasty and not lean and status == cp_model.FEASIBLE
+            ):
+                return model.plan(solver), solver.best_objective_bound / model.scale
+            if status == cp_model.INFEASIBLE:
+                return None, np.inf
+            if status == cp_model.MODEL_INVALID:
+                raise RuntimeError("invalid CP-SAT model")
+            self.limits.left()
         if self.hasty:
             raise TooHardError
         raise StoppedError
+
+    def _cp_sat(self, *, lean: bool) -> cp_model.CpSolver:
+        """A solver with its limits; a lean one is quick on the many small models or gives up."""
+        solver = cp_model.CpSolver()
+        parameters = solver.parameters
+        parameters.random_seed = self.limits.seed
+        parameters.relative_gap_limit = DIVING_GAP if self.hasty else 0.0
+        # CP-SAT would leave SIGINT's default action behind, which ends the process.
+        parameters.catch_sigint_signal = False
+        if lean:
+            parameters.num_workers = 1
+            parameters.linearization_level = 2
+            parameters.cp_model_probing_level = 0
+            parameters.max_presolve_iterations = 1
+            parameters.max_deterministic_time = LEAN_EFFORT
+        else:
+            parameters.num_workers = self.limits.workers
+            if self.limits.workers == 1:
+                parameters.linearization_level = 2
+            else:
+                parameters.extra_subsolvers.append("max_lp")
+            if self.hasty:
+                parameters.max_deterministic_time = DIVING_EFFORT
+        left = self.limits.left()
+        if left is not None:
+            parameters.max_time_in_seconds = left
+        return solver

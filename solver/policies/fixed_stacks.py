@@ -130,7 +130,7 @@ class FixedStacks:
     def _alone(self, option: StackOption) -> np.ndarray:
         """`option_bounds` as if each tensor had the memories for itself."""
         tiling = self.tables.tiling(option)
-        tables = self.tables.kind_tables(option, tiling)
+        tables = self.tables.kind_tables(option)
         main = main_kind(tiling)
         total = np.zeros(2)
         for i, kind in enumerate(tables):

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from cost.overlap import OverlapMode
-from problems import Problem
+from cost.recost import recost
+from cost.rules import EXACT
+from problems import Problem, load_problem
 from solver.cli import main
 from solver.objective import Objective
 from solver.pins import PinnedStack, Pins, read_pins
@@ -62,7 +64,6 @@ def test_a_fixed_decision_is_kept_and_never_helps(problem: Problem, result: Resu
     [
         ("cut_after: [frst]", "cut_after[0]: no layer 'frst' in workload two-layers; did you mean"),
         ("cuts: [first]", "unknown key 'cuts'; allowed: stacks, cut_after, fused"),
-        ("cut_after: [first]\nfused: [[first, second]]", "no division into stacks keeps"),
         ("stacks: [{layers: [first], tile: [0, 3]}]", "stacks[0].tile[0]: must be at least 1"),
         ("stacks: [{layers: [first], tile: [99, 3]}]", "stacks[0].tile: [99, 3] is larger than"),
         ("stacks: [{layers: [first, first]}]", "stacks[0].layers: names a layer twice"),
@@ -108,3 +109,18 @@ def test_explain_says_what_a_cut_costs(
     assert any(line.startswith("buffer: 6000 -> 9000 bits") for line in lines)
     assert main(command) == 2
     assert "give --fuse A,B, --split LAYER or --more-memory PERCENT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "fixed", [PinnedStack(layers=(1, 2)), PinnedStack(layers=(0,), target=2)], ids=["end", "memory"]
+)
+def test_a_time_limit_keeps_what_is_fixed(data: Path, fixed: PinnedStack) -> None:
+    """The schedule to have before the clock runs out: whole, and with every pin."""
+    problem = load_problem(f"{data / 'three-layers.yaml'}@{PROBLEM.partition('@')[2]}")
+    pins = Pins(stacks=(fixed,))
+    found = solve(problem, tiles=parse_tiles(TILES), pins=pins, time_limit_s=600, workers=1)
+    wanted = solve(problem, tiles=parse_tiles(TILES), pins=pins, workers=1)
+    assert found.schedule is not None and found.value == pytest.approx(wanted.value, rel=1e-9)
+    assert recost(problem, found.schedule, EXACT).violations == ()
+    stacks = [tuple(stack.layers) for stack in found.schedule.stacks]
+    assert tuple("abc"[p] for p in fixed.layers) in stacks
