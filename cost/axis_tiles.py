@@ -4,7 +4,8 @@ The tiling of the stack's output along one axis has a first column of the remain
 width (or a full one), then full columns (DeFiNES, section III). What a column computes in
 each layer follows backwards from the output as intervals of positions, clipped to the
 maps: a tensor is made wherever a reader in the stack needs it, and with caching on this
-axis only where no earlier column made it.
+axis only where no earlier column made it. The reference's rules know sizes only
+(`axis_sizes`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from cost.axis_sizes import sizes_by_reader
 from cost.stack_graph import AxisRead, StackGraph
 
 KEPT_AXES = 4096
@@ -122,6 +124,10 @@ def _sizes(graph: StackGraph, axis: str) -> tuple[int, ...]:
 
 def walk_axis(graph: StackGraph, axis: str, columns: Columns, cached: bool) -> AxisWalk:
     """Walk all columns of a stack back from its output along axis "x" or "y"."""
+    if graph.kept is not None:
+        widths, starts, ends = columns.end - columns.begin, columns.starts, columns.ends
+        counts, steps = sizes_by_reader(graph, int(axis == "y"), widths, starts, ends, cached)
+        return AxisWalk(made=[(np.zeros_like(n), n) for n in counts], fresh=counts, edges=steps)
     reads, sizes = axis_reads(graph, axis), _sizes(graph, axis)
     n = len(graph.layers)
     made: list[tuple[np.ndarray, np.ndarray]] = [(columns.begin, columns.end)] * len(sizes)

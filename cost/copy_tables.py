@@ -34,6 +34,8 @@ class CopyTables:
     """[path, from, to, hop, 4]: sending and receiving port, their widths in bits."""
     costs: np.ndarray
     """[path, from, to, hop, 4]: granules in bits and pJ per word of either end."""
+    input_levels: np.ndarray
+    """[memory]: level in the chain of I, -1 outside of it."""
     n_ports: int
 
 
@@ -119,7 +121,11 @@ def build_copy_tables(hardware: Hardware) -> CopyTables:
                         sender.read_pj,
                         receiver.write_pj,
                     )
-    return CopyTables(hops=hops, ports=ports, costs=costs, n_ports=len(numbers))
+    levels = np.full(n, -1, dtype=np.int64)
+    levels[list(hardware.chains[Operand.I])] = np.arange(len(hardware.chains[Operand.I]))
+    return CopyTables(
+        hops=hops, ports=ports, costs=costs, input_levels=levels, n_ports=len(numbers)
+    )
 
 
 @njit(cache=True)

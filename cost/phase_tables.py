@@ -49,11 +49,13 @@ FRESH, MOVED, H_READ, V_READ, H_WRITE, H_WRITE_LESS, V_WRITE = range(7)
 @njit(cache=True)
 def _phases(
     hops, ports, costs, n_ports, bits, sources, fetches, places, seconds, operand, h_use, h_make, v,
-    uses_v, makes_v
+    uses_v, makes_v,
+    ranks, one_by_one
 ):  # fmt: skip
     """[producer, second, operand, h_use, h_make, v, (pJ, cycles)]; infinite without a path.
 
-    `bits` [edge, 7], `sources` [edge], `fetches` [edge]; see `Arrival`.
+    `bits` [edge, 7], `sources` [edge], `fetches` [edge]; see `Arrival`. `ranks` [memory]:
+    level in the chain of I; `one_by_one`: see `phase_table`.
     """
     shape = (places.shape[0], seconds.shape[0], operand.shape[0])
     out = np.full((*shape, h_use.shape[0], h_make.shape[0], v.shape[0], 2), np.inf)
@@ -64,6 +66,7 @@ def _phases(
         for a2 in range(seconds.shape[0]):
             at[0], at[1] = places[a], seconds[a2]
             load_pj = 0.0
+            load_cycles = 0
             n_loads = 0
             possible = True
             for k in range(bits.shape[0]):
@@ -76,9 +79,12 @@ def _phases(
                         hops, ports, costs, WITHIN_I, sources[k], at[k], bits[k, FRESH]
                     )
                     n_loads += 1
+                    if one_by_one:
+                        load_cycles += phase_latency(hops, ports, n_ports, loads, n_loads)
+                        n_loads = 0
             if not possible:
                 continue
-            load_cycles = phase_latency(hops, ports, n_ports, loads, n_loads)
+            load_cycles += phase_latency(hops, ports, n_ports, loads, n_loads)
             for b in range(operand.shape[0]):
                 o = operand[b]
                 for c in range(h_use.shape[0]):
@@ -98,7 +104,8 @@ def _phases(
                                 if h_make[d] >= 0 and h_bits > 0 and h_make[d] not in (p, source):
                                     actions[n] = (WITHIN_O, p, h_make[d], h_bits)
                                     n += 1
-                                if p != o and bits[k, MOVED] > 0:
+                                climbs = one_by_one and source >= 0 and ranks[p] < ranks[o]
+                                if p != o and bits[k, MOVED] > 0 and not climbs:
                                     path = WITHIN_I if source >= 0 else O_TO_I
                                     actions[n] = (path, p, o, bits[k, MOVED])
                                     n += 1
@@ -130,10 +137,14 @@ def phase_table(
     choices: PhaseChoices,
     uses_v: bool,
     makes_v: bool,
+    *,
+    one_by_one: bool,
 ) -> np.ndarray:
     """Energy and latency of a layer's copy phase for every combination of `choices`.
 
-    [producer, second, operand, h_use, h_make, v, (pJ, cycles)].
+    [producer, second, operand, h_use, h_make, v, (pJ, cycles)]. `one_by_one`: tiles from
+    outside arrive one after another, and such a tile is not moved up where its reader looks
+    for it in a higher memory (the reference's rules).
     """
     bits = [
         (
@@ -164,5 +175,7 @@ def phase_table(
             np.array(choices.v, dtype=np.int64),
             uses_v,
             makes_v,
+            copies.input_levels,
+            one_by_one,
         )
     )

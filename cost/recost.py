@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cost.known_workloads import check_known
 from cost.recost_capacity import (
     StackView,
     fetching_layer,
@@ -45,7 +46,6 @@ from cost.recost_tiles import (
 )
 from cost.rules import RuleSet
 from cost.schedule import LayerTilePlan, Schedule, StackPlan, TilePlan
-from problems.errors import ProblemError
 from problems.hardware import Hardware
 from problems.problem import Problem
 from problems.workload import Operand
@@ -124,12 +124,7 @@ def recost(problem: Problem, schedule: Schedule, rules: RuleSet) -> Recosted:
 
     Raises ProblemError for a workload that the rules do not know.
     """
-    workload = problem.workload
-    if not workload.is_chain and not rules.true_padding:
-        raise ProblemError(
-            f"workload {workload.name} branches: under the rules {rules.name} only chains can "
-            "be re-costed"
-        )
+    check_known(problem, rules)
     faults = [*unknown_memories(problem.hardware, schedule)]
     faults += order_faults(problem, schedule)
     ledger = _Ledger(problem.hardware)
@@ -230,7 +225,7 @@ def _recost_layer(
     x, y = view.axes(tile)
     operands = [
         OperandCopies(
-            bits=edge_bits(view.workload, (source, layer.name), x, y, rules),
+            bits=edge_bits(view.workload, view.plan.layers, (source, layer.name), x, y, rules),
             place=tile_place(step, layer, source),
             source=view.whole_map(source),
             fetches=fetching_layer(view, tile.by_layer, source) == layer.name,

@@ -12,10 +12,9 @@ from cost.recost_tiles import (
     StackGeometry,
     edge_bits,
     edge_channels,
-    element_bits,
     map_bits,
-    map_channels,
     operand_span,
+    tile_format,
     walk_axis,
 )
 from cost.rules import RuleSet
@@ -81,7 +80,8 @@ def made_bits(view: StackView, tile: TilePlan, name: str) -> int:
     else:
         edge = (name, view.layers[view.readers(name)[0]].name)
         width, height = x.edges[edge].fresh, y.edges[edge].fresh
-    return map_channels(view.workload, name) * width * height * element_bits(view.workload, name)
+    channels, bits = tile_format(view.workload, view.plan.layers, name, view.rules)
+    return channels * width * height * bits
 
 
 def waiting_bits(view: StackView, tile: TilePlan, n: int, *, landing: bool) -> dict[int, int]:
@@ -221,7 +221,7 @@ def h_cache_bits(view: StackView, edge: Edge) -> int:
     """Largest block of columns that a cache on an edge holds."""
     columns = max(c.edges[edge].stored for c in view.geometry.columns)
     rows = max(r.edges[edge].extent - r.edges[edge].reused for r in view.geometry.rows)
-    return edge_channels(view.workload, edge) * columns * rows * _data_bits(view, edge)
+    return edge_channels(view.workload, edge, view.rules) * columns * rows * _data_bits(view, edge)
 
 
 def v_cache_bits(view: StackView, edge: Edge) -> int:
@@ -229,7 +229,7 @@ def v_cache_bits(view: StackView, edge: Edge) -> int:
     rows = max(r.edges[edge].stored for r in view.geometry.rows)
     beside = max(c.edges[edge].stored for c in view.geometry.columns)
     width = _full_width(view, edge) + beside
-    return edge_channels(view.workload, edge) * rows * width * _data_bits(view, edge)
+    return edge_channels(view.workload, edge, view.rules) * rows * width * _data_bits(view, edge)
 
 
 def _data_bits(view: StackView, edge: Edge) -> int:
@@ -286,7 +286,9 @@ def separate_overflows(
         x, y = view.axes(tile)
         for layer, step in zip(view.layers, tile.layers, strict=True):
             edges = [(source, layer.name) for source in layer.sources]
-            inputs = sum(edge_bits(view.workload, e, x, y, view.rules).input_bits for e in edges)
+            inputs = sum(
+                edge_bits(view.workload, plan.layers, e, x, y, view.rules).input_bits for e in edges
+            )
             outputs = made_bits(view, tile, layer.name)
             shared = inputs if step.operand == step.output else 0
             for what, memory_name, demand in (
@@ -332,7 +334,7 @@ def _reference_cache_overflows(view: StackView, tile: TilePlan) -> Iterator[str]
         for source in layer.sources:
             edge = (source, layer.name)
             across, down = x.edges[edge], tall.edges[edge]
-            width = edge_channels(view.workload, edge) * layer.precision.input_bits
+            width = edge_channels(view.workload, edge, view.rules) * layer.precision.input_bits
             if step.h_use is not None and across.reused:
                 bits = width * across.overlap * down.extent
                 held[step.h_use] = held.get(step.h_use, 0) + bits
@@ -354,15 +356,28 @@ def _holds(runs: tuple[tuple[int, int], ...], position: int) -> bool:
 
 
 def live_peak_bits(view: StackView, tile: TilePlan) -> int:
-    """Peak of the feature data of one tile of a chain, walking the stack's layers."""
-    peak = 0
-    stored = 0
+    """Peak of the feature data of one tile, walking the stack's layers.
+
+    Maps from outside are there from the beginning, each map until its last reader has run.
+    While a layer runs, its operands stand for the tiles that they come from.
+    """
+    names = view.plan.layers
     x, y = view.axes(tile)
+    sources = {source for layer in view.layers for source in layer.sources}
+    there = {name: made_bits(view, tile, name) for name in sources if name not in names}
+    peak = sum(there.values())
     for position, layer in enumerate(view.layers):
-        amounts = edge_bits(view.workload, (layer.sources[0], layer.name), x, y, view.rules)
-        if position == 0:
-            stored = amounts.fresh_bits
         made = made_bits(view, tile, layer.name)
-        peak = max(peak, stored, amounts.input_bits + made, stored + made)
-        stored = made
+        operands = sum(
+            edge_bits(view.workload, names, (source, layer.name), x, y, view.rules).input_bits
+            for source in layer.sources
+        )
+        others = sum(bits for name, bits in there.items() if name not in layer.sources)
+        peak = max(peak, others + operands + made, sum(there.values()) + made)
+        there[layer.name] = made
+        there = {
+            name: bits
+            for name, bits in there.items()
+            if name == layer.name or view.readers(name)[-1] > position
+        }
     return peak

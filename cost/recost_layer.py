@@ -165,13 +165,14 @@ def copies_before(
 ) -> CopyCost:
     """Cost of all copies before a layer-tile.
 
-    Tiles from outside are fetched in a phase of their own. Raises ValueError if a copy is
-    impossible.
+    Tiles from outside are fetched in a phase of their own, under the reference's rules in one
+    for each. Raises ValueError if a copy is impossible.
     """
-    fetches, moves = [], []
+    fetches: list[list[CopyAction]] = []
+    moves: list[CopyAction] = []
     for operand in operands:
         if operand.source is not None and operand.fetches:
-            fetches += _action(
+            arriving = _action(
                 hardware,
                 operand.bits.fresh_bits,
                 Operand.I,
@@ -179,8 +180,12 @@ def copies_before(
                 Operand.I,
                 operand.place,
             )
+            if rules.true_branches and fetches:
+                fetches[0] += arriving
+            else:
+                fetches.append(arriving)
         moves += _moves(hardware, plan, operand, rules)
-    return _phases(hardware, [fetches, moves])
+    return _phases(hardware, [*fetches, moves])
 
 
 def _phases(hardware: Hardware, phases: Sequence[Sequence[CopyAction]]) -> CopyCost:
@@ -224,7 +229,10 @@ def _moves(
         corner_done = bool(v_write) and not rules.charge_stack_input_cache
         bits = amounts.h_write_beside_v_bits if corner_done else amounts.h_write_bits
         actions += _action(hardware, bits, made, operand.place, made, plan.h_make)
-    actions += _action(hardware, amounts.moved_bits, made, operand.place, Operand.I, plan.operand)
+    moved = amounts.moved_bits
+    if outside and not rules.true_branches and _is_below(hardware, operand.place, plan.operand):
+        moved = 0  # the reference leaves it below, and reads it all the same
+    actions += _action(hardware, moved, made, operand.place, Operand.I, plan.operand)
     if plan.h_use is not None:
         actions += _action(
             hardware, amounts.h_read_bits, Operand.I, plan.h_use, Operand.I, plan.operand
@@ -234,6 +242,12 @@ def _moves(
             hardware, amounts.v_read_bits, Operand.I, plan.v, Operand.I, plan.operand
         )
     return actions
+
+
+def _is_below(hardware: Hardware, one: str, other: str) -> bool:
+    """Whether an input would have to be moved up from memory `one` to memory `other`."""
+    levels = [hardware.level_of(Operand.I, memory_index(hardware, name)) for name in (one, other)]
+    return levels[0] < levels[1]
 
 
 def _action(

@@ -148,6 +148,8 @@ def grid_faults(view: StackView) -> Iterator[str]:
 def boundary_faults(view: StackView) -> Iterator[str]:
     """Whole maps lie in DRAM or, under joint capacity, in a memory that holds them."""
     hardware, plan = view.hardware, view.plan
+    for name in sorted(view.exports if not view.rules.true_branches else ()):
+        yield f"layer {name} is read by later stacks, yet only a stack's last map leaves it"
     ends = [(plan.target, plan.layers[-1])]
     if plan.carried is not None:
         ends.append((plan.source, plan.carried))
@@ -231,16 +233,16 @@ def _missing_caches(
     name = view.layers[n].name
     across = [x.edges[source, name] for source in view.layers[n].sources]
     down = [y.edges[source, name] for source in view.layers[n].sources]
-    outside = view.whole_map(view.layers[n].sources[0]) is not None
-    free = outside and not view.rules.charge_stack_input_cache
+    charged = [
+        view.whole_map(source) is None or view.rules.charge_stack_input_cache
+        for source in view.layers[n].sources
+    ]
+    fills_h = any(s.kept and pays for s, pays in zip(across, charged, strict=True))
+    fills_v = any(s.kept and pays for s, pays in zip(down, charged, strict=True))
     needs = (
         ("columns from the left", step.h_use, any(s.reused for s in across)),
-        ("columns for the right", step.h_make, any(s.kept for s in across) and not free),
-        (
-            "rows",
-            step.v,
-            any(s.reused for s in down) or (any(s.kept for s in down) and not free),
-        ),
+        ("columns for the right", step.h_make, fills_h),
+        ("rows", step.v, any(s.reused for s in down) or fills_v),
     )
     for what, memory, needed in needs:
         if needed and memory is None:

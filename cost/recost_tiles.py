@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Literal
 
 from cost.overlap import OverlapMode
+from cost.recost_sizes import sized_columns
 from cost.rules import RuleSet
 from problems.workload import Layer, Workload
 
@@ -122,7 +123,7 @@ def operand_span(
     size = map_size(workload, source, axis)
     if not (layer.input_index.tied_x if axis == "X" else layer.input_index.tied_y):
         total = layer.sizes["O" + axis]
-        if size == total:
+        if size == total or not rules.true_branches:
             return (first, end), count, 1
         # A larger map is read at every n-th position, around its middle.
         step = max(1, (size - 1) // (total - 1)) if total > 1 else 1
@@ -142,6 +143,36 @@ def operand_span(
     return clipped, stop - begin, stride
 
 
+def _walk_sizes(
+    workload: Workload, names: Sequence[str], axis: Axis, tile: int, cached: bool
+) -> tuple[AxisColumn, ...]:
+    """`walk_axis` where tiles are sizes and no places (the reference's rules)."""
+    layers = [workload.by_name[name] for name in names]
+    tiles = tile_sizes(layers[-1].sizes["O" + axis], tile)
+    columns = []
+    for walked in sized_columns(layers, axis, tiles, cached):
+        edges = {}
+        seen: set[str] = set()
+        for layer in layers:
+            extent, overlap = walked.windows[layer.name]
+            for source in layer.sources:
+                made = walked.made[source]
+                edges[source, layer.name] = EdgeStep(
+                    extent=extent,
+                    operand=extent,
+                    fresh=made,
+                    moved=made,
+                    reused=overlap if walked.from_cache else 0,
+                    kept=0 if source in seen else walked.kept[source],
+                    stored=overlap if walked.kept[source] else 0,
+                    overlap=overlap,
+                )
+            seen.update(layer.sources)
+        outputs = {name: walked.made[name] for name in names}
+        columns.append(AxisColumn(outputs=outputs, edges=edges, new={}))
+    return tuple(columns)
+
+
 def walk_axis(
     workload: Workload,
     names: Sequence[str],
@@ -152,6 +183,8 @@ def walk_axis(
     rules: RuleSet,
 ) -> tuple[AxisColumn, ...]:
     """Columns (`axis` X) or rows (Y) of the stack of layers `names`, the last of which ends it."""
+    if not rules.true_branches:
+        return _walk_sizes(workload, names, axis, tile, cached)
     layers = [workload.by_name[name] for name in names]
     sizes = tile_sizes(layers[-1].sizes["O" + axis], tile)
     spans: list[dict[str, Span]] = []
@@ -298,20 +331,45 @@ def stack_geometry(
     )
 
 
-def edge_channels(workload: Workload, edge: Edge) -> int:
-    """Channels that move on an edge, times the batch."""
+def edge_channels(workload: Workload, edge: Edge, rules: RuleSet) -> int:
+    """Channels that a layer reads on an edge, times the batch."""
     layer = workload.by_name[edge[1]]
-    return min(layer.sizes["B"] * layer.input_channels, map_channels(workload, edge[0]))
+    asked = layer.sizes["B"] * layer.input_channels
+    return min(asked, map_channels(workload, edge[0])) if rules.true_branches else asked
+
+
+def tile_format(
+    workload: Workload, names: Sequence[str], source: str, rules: RuleSet
+) -> tuple[int, int]:
+    """(channels times batch, bits of an element) of a map's tiles in the stack of `names`.
+
+    The reference takes of a map from outside the fewest channels and the widest elements that
+    the stack's layers ask for.
+    """
+    if rules.true_branches or source in names or source == workload.input_name:
+        return map_channels(workload, source), element_bits(workload, source)
+    readers = [workload.by_name[name] for name in names if source in workload.by_name[name].sources]
+    return (
+        min(layer.sizes["B"] * layer.input_channels for layer in readers),
+        max(layer.precision.input_bits for layer in readers),
+    )
 
 
 def edge_bits(
-    workload: Workload, edge: Edge, x: AxisColumn, y: AxisColumn, rules: RuleSet
+    workload: Workload,
+    names: Sequence[str],
+    edge: Edge,
+    x: AxisColumn,
+    y: AxisColumn,
+    rules: RuleSet,
 ) -> EdgeBits:
-    """Amounts on an edge in a tile of column `x` and row `y`."""
+    """Amounts on an edge of the stack of `names` in a tile of column `x` and row `y`."""
     layer = workload.by_name[edge[1]]
     across, down = x.edges[edge], y.edges[edge]
-    channels, data = edge_channels(workload, edge), layer.precision.input_bits
-    width = element_bits(workload, edge[0])
+    channels, data = edge_channels(workload, edge, rules), layer.precision.input_bits
+    made_channels, width = tile_format(workload, names, edge[0], rules)
+    # The reference moves and keeps whole tiles, exact rules what the reader asks for.
+    moving = min(channels, made_channels) if rules.true_branches else made_channels
     seen = layer.sizes["B"] * layer.input_channels if layer.computes else channels
     if rules.cached_reads_at_data_width:
         h_read = across.reused * (down.extent - down.reused) * data
@@ -323,11 +381,11 @@ def edge_bits(
     return EdgeBits(
         input_bits=channels * across.extent * down.extent * data,
         operand_bits=seen * across.operand * down.operand * data,
-        fresh_bits=map_channels(workload, edge[0]) * across.fresh * down.fresh * width,
-        moved_bits=channels * across.moved * down.moved * width,
+        fresh_bits=made_channels * across.fresh * down.fresh * width,
+        moved_bits=moving * across.moved * down.moved * width,
         h_read_bits=channels * h_read,
         v_read_bits=channels * v_read,
-        h_write_bits=channels * across.kept * down.moved * width,
-        v_write_bits=channels * across.fresh * down.kept * width,
-        h_write_beside_v_bits=channels * across.kept * (down.moved - down.kept) * width,
+        h_write_bits=moving * across.kept * down.moved * width,
+        v_write_bits=moving * across.fresh * down.kept * width,
+        h_write_beside_v_bits=moving * across.kept * (down.moved - down.kept) * width,
     )

@@ -17,6 +17,9 @@ class RuleSet:
     """Everything alive shares each memory's budget (Q4, Q5, Q7)."""
     true_padding: bool
     """Padding belongs to the layer and halos are clipped at the border (Q1)."""
+    true_branches: bool
+    """Tiles are places in their maps, not only sizes: each reader of a map has its own halo
+    and caches, and a map may leave its stack while it is read there (Q3)."""
     true_spans: bool
     """A tied extent is the span S*(A-1)+F even where the stride passes the kernel."""
     cached_reads_at_data_width: bool
@@ -41,6 +44,7 @@ DEFINES = RuleSet(
     name="defines",
     joint_capacity=False,
     true_padding=False,
+    true_branches=False,
     true_spans=False,
     cached_reads_at_data_width=False,
     charge_stack_input_cache=False,
@@ -57,6 +61,7 @@ EXACT = RuleSet(
     name="exact",
     joint_capacity=True,
     true_padding=True,
+    true_branches=True,
     true_spans=True,
     cached_reads_at_data_width=True,
     charge_stack_input_cache=True,

@@ -6,9 +6,10 @@ on come the tensors from outside, each once, in the order of their first readers
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from cost.branch_lags import kept_positions
 from cost.rules import RuleSet
 from problems.workload import Layer, LayerKind, Workload
 
@@ -74,7 +75,8 @@ class StackGraph:
     """Layers of a stack (`positions` in the workload, ascending), tensors and edges.
 
     `exports`: layers of the stack, the last one excepted, whose maps are read outside of it;
-    they are written out while it runs.
+    they are written out while it runs. `kept` [tensor, (columns, rows)]: what the reference
+    keeps of each tensor for the next tile; None if tiles are places, not only sizes.
     """
 
     positions: tuple[int, ...]
@@ -82,6 +84,7 @@ class StackGraph:
     tensors: tuple[StackTensor, ...]
     edges: tuple[StackEdge, ...]
     exports: tuple[int, ...]
+    kept: tuple[tuple[int, int], ...] | None
 
     @cached_property
     def edges_into(self) -> tuple[tuple[int, ...], ...]:
@@ -162,18 +165,56 @@ def stack_graph(
                     tensor=t,
                     x=_axis_read(layer, "X", t, tensors[t].width, rules),
                     y=_axis_read(layer, "Y", t, tensors[t].height, rules),
-                    channels=min(layer.sizes["B"] * layer.input_channels, tensors[t].channels),
+                    channels=_read_channels(layer, tensors[t], rules),
                     fetches=fetches,
                     last=last_reader[source] == e,
                 )
             )
+    kept = None
+    if not rules.true_branches:
+        tensors[len(layers) :] = [
+            _as_read(tensor, [edge for edge in edges if edge.tensor == t], layers)
+            for t, tensor in enumerate(tensors)
+            if t >= len(layers)
+        ]
+        kept = _kept(edges, len(layers), len(tensors))
     return StackGraph(
         positions=positions,
         layers=layers,
         tensors=tuple(tensors),
         edges=tuple(edges),
         exports=tuple(number[p] for p in exports if p in number),
+        kept=kept,
     )
+
+
+def _read_channels(layer: Layer, tensor: StackTensor, rules: RuleSet) -> int:
+    """Channels that move on an edge, times the batch; the reference trusts the reader."""
+    wanted = layer.sizes["B"] * layer.input_channels
+    return min(wanted, tensor.channels) if rules.true_branches else wanted
+
+
+def _as_read(tensor: StackTensor, edges: list[StackEdge], layers: tuple[Layer, ...]) -> StackTensor:
+    """A tensor from outside as the reference has it: what the layers of the stack ask for."""
+    if tensor.producer == NETWORK_INPUT:
+        return tensor
+    return replace(
+        tensor,
+        channels=min(edge.channels for edge in edges),
+        element_bits=max(layers[edge.layer].precision.input_bits for edge in edges),
+    )
+
+
+def _kept(edges: list[StackEdge], n_layers: int, n_tensors: int) -> tuple[tuple[int, int], ...]:
+    ways = [
+        kept_positions(
+            [(edge.layer, edge.tensor, read.stride, read.window) for edge, read in reads],
+            n_layers,
+            n_tensors,
+        )
+        for reads in ([(e, e.x) for e in edges], [(e, e.y) for e in edges])
+    ]
+    return tuple(zip(*ways, strict=True))
 
 
 def _tensor(workload: Workload, producer: int) -> StackTensor:
@@ -213,6 +254,8 @@ def _axis_read(layer: Layer, axis: str, tensor: int, size: int, rules: RuleSet) 
             size=size if rules.true_padding else NO_BORDER,
             direct=False,
         )
+    if not rules.true_branches:
+        return AxisRead(tensor=tensor, stride=1, window=1, offset=0, size=NO_BORDER, direct=True)
     stride, offset = 1, 0
     if layer.kind is LayerKind.ADD and size != total:
         # A shortcut that joins a larger map reads every n-th position from its middle.

@@ -92,6 +92,8 @@ def _edge(graph: StackGraph, number: int, x: AxisKind, y: AxisKind, rules: RuleS
     edge = graph.edges[number]
     layer, tensor = graph.layers[edge.layer], graph.tensors[edge.tensor]
     channels, width = edge.channels, tensor.element_bits
+    # The reference moves and keeps whole tiles of a map, whatever its reader asks for.
+    stored = channels if rules.true_branches else tensor.channels
     # Each part of a concat has channels of its own.
     seen = layer.sizes["B"] * layer.input_channels if layer.computes else channels
     data = layer.precision.input_bits
@@ -104,18 +106,18 @@ def _edge(graph: StackGraph, number: int, x: AxisKind, y: AxisKind, rules: RuleS
     columns, rows = ex.kept, ey.kept
     if edge.tensor >= len(graph.layers) and not rules.charge_stack_input_cache:
         columns = rows = 0
-    h_write = channels * columns * stored_rows * width
-    less = channels * columns * (stored_rows - rows) * width
+    h_write = stored * columns * stored_rows * width
+    less = stored * columns * (stored_rows - rows) * width
     return TileEdge(
         input_bits=channels * ex.extent * ey.extent * data,
         operand_bits=seen * ex.operand * ey.operand * data,
         fresh_bits=tensor.channels * ex.made * ey.made * width,
-        moved_bits=channels * ex.moved * ey.moved * width,
+        moved_bits=stored * ex.moved * ey.moved * width,
         h_read_bits=channels * ex.reused * h_rows * read,
         v_read_bits=channels * v_columns * ey.reused * read,
         h_write_bits=h_write,
         h_write_less_v_bits=h_write if rules.joint_capacity else less,
-        v_write_bits=channels * ex.made * rows * width,
+        v_write_bits=stored * ex.made * rows * width,
     )
 
 
@@ -125,6 +127,23 @@ def _tensor_bits(
     """Bits of each tensor that one tile makes or fetches."""
     outside = (edges[graph.readers[t][0]].fresh_bits for t in graph.outside)
     return (*outputs, *outside)
+
+
+def _live_peak(graph: StackGraph, edges: tuple[TileEdge, ...], tensor_bits: tuple[int, ...]) -> int:
+    """Most bits of feature maps alive at once in a tile, as the reference counts them.
+
+    All that comes from outside is there from the beginning. While a layer runs, its operands,
+    halo included, stand for the tiles that they are made of.
+    """
+    alive = peak = sum(tensor_bits[t] for t in graph.outside)
+    for e in range(len(graph.layers)):
+        read = {graph.edges[i].tensor for i in graph.edges_into[e]}
+        waiting = sum(tensor_bits[t] for t in read)
+        operands = sum(edges[i].input_bits for i in graph.edges_into[e])
+        peak = max(peak, alive - waiting + operands + tensor_bits[e], alive + tensor_bits[e])
+        alive += tensor_bits[e]
+        alive -= sum(tensor_bits[t] for t in read if graph.edges[graph.readers[t][-1]].layer == e)
+    return peak
 
 
 def tile_stack(
@@ -145,10 +164,7 @@ def tile_stack(
             )
             live = h = v = corner = 0
             if sized is not None:
-                live = max(
-                    [edges[0].fresh_bits]
-                    + [edge.input_bits + out for edge, out in zip(edges, outputs, strict=True)]
-                )
+                live = _live_peak(graph, edges, _tensor_bits(graph, edges, outputs))
                 h, v, corner = sized.bits(x, y)
             kinds.append(
                 TileKind(

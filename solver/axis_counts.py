@@ -42,7 +42,10 @@ def axis_counts(
     for e, layer in enumerate(graph.layers):
         outputs = walk.made[e][1] - walk.made[e][0]
         taps = layer.sizes["F" + side]
-        moved = [np.minimum(walk.edges[i]["moved"], outputs * taps) for i in graph.edges_into[e]]
+        # What this reader asks for itself: others of the map may be in no stack with it.
+        steps = [walk.edges[i] for i in graph.edges_into[e]]
+        asked = [np.minimum(step["moved"], step["extent"] - step["reused"]) for step in steps]
+        moved = [np.minimum(positions, outputs * taps) for positions in asked]
         rows = np.array([outputs, *moved]).T
         distinct, number = np.unique(rows, axis=0, return_inverse=True)
         counts = np.zeros((len(tiles), len(distinct)))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import time
 
+from cost.known_workloads import check_known
 from cost.overlap import OverlapMode
 from cost.rules import RuleSet
-from problems.errors import ProblemError
 from problems.problem import Problem
-from problems.workload import Padding
 from solver.limits import SearchLimits
 from solver.result import Space
 from solver.space import StackRange, TileSpace
@@ -18,23 +17,7 @@ from solver.stack_tables import StackTables
 
 def cost_tables(problem: Problem, rules: RuleSet) -> StackTables:
     """Tables of a problem; ProblemError for what the rules do not know."""
-    if rules.true_padding:
-        return StackTables(problem, rules)
-    # The reference knows neither; costing them as if absent would be wrong in silence.
-    if not problem.workload.is_chain:
-        raise ProblemError(
-            f"{problem.source}: workload {problem.workload.name} branches: under the rules "
-            f"{rules.name} only chains can be solved (evaluate --policy defines takes any graph)"
-        )
-    for layer in problem.workload.layers:
-        if layer.padding != Padding():
-            raise ProblemError(
-                f"{problem.source}: layer {layer.name}: the rules {rules.name} know no padding"
-            )
-        if max(layer.dilation_x, layer.dilation_y) > 1:
-            raise ProblemError(
-                f"{problem.source}: layer {layer.name}: the rules {rules.name} know no dilation"
-            )
+    check_known(problem, rules)
     return StackTables(problem, rules)
 
 
@@ -59,6 +42,11 @@ def stated_space(
     if any(not r.is_chain for r in ranges):
         notes.append("a map that another stack than the next reads, too, is kept in DRAM")
         notes.append("each stack has one last layer; both operands of a join rest in one memory")
+        if not rules.true_branches:
+            notes.append(
+                "a map that a later stack reads is the last of its stack (the reference writes "
+                "out no other)"
+            )
     if any(layer.weight_source is not None for layer in problem.workload.layers):
         notes.append(
             "a map that a matmul reads as its matrix lies in DRAM before the stack starts, and "

@@ -178,6 +178,9 @@ def stack_ranges(
             if any(stack.issuperset(pair) for pair in matrices):
                 continue
             layers = tuple(sorted(stack))
+            exports = tuple(p for p in layers[:-1] if not stack.issuperset(users[p]))
+            if exports and not rules.true_branches:
+                continue  # the reference writes out nothing but a stack's last map
             # The last stack's map is all read here if it comes from chip.
             carried = [p for p in edge if stack.issuperset(users[p])]
             for k, source in enumerate(carried or [-1]):
@@ -192,7 +195,7 @@ def stack_ranges(
                         tail=number[cut],
                         head=number[cut | stack],
                         carried=source,
-                        exports=tuple(p for p in layers[:-1] if not stack.issuperset(users[p])),
+                        exports=exports,
                         widths=widths,
                         heights=heights,
                         modes=modes,

@@ -449,7 +449,8 @@ class StackTables:
         table = self._phases.get(key)
         if table is not None:
             return table
-        table = phase_table(self.copies, arrivals, choices, uses_v, makes_v)
+        one_by_one = not self.rules.true_branches
+        table = phase_table(self.copies, arrivals, choices, uses_v, makes_v, one_by_one=one_by_one)
         for k, (arrival, places) in enumerate(
             zip(arrivals, (choices.producer, choices.second), strict=False)
         ):

@@ -96,6 +96,8 @@ class _Walk:
         move = rng.random()
         if move < 0.15 and len(stack.layers) > 1:
             parts = split(stack.layers, rng.choice(stack.layers[:-1]), self.reads)
+            if any(part not in self.ranges for part in parts):
+                return None
             drawn = tuple(self._draw(part) for part in parts)
             return runnable((*current[:k], *drawn, *current[k + 1 :]), self.reads)
         if move < 0.4:

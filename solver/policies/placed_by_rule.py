@@ -348,6 +348,7 @@ def _costed(view: StackRules, kind: TileKind, e: int, plan: LayerTilePlan) -> La
     cost = map_layer_tile(hardware, unroll, layer, plan, kind.sizes[e], rules).cost
     column = view.geometry.columns[kind.column.runs[0][0]]
     row = view.geometry.rows[kind.row.runs[0][0]]
+    names = tuple(each.name for each in graph.layers)
     operands = []
     for i, source, place in zip(
         graph.edges_into[e], layer.sources, (plan.producer, plan.second), strict=False
@@ -356,7 +357,7 @@ def _costed(view: StackRules, kind: TileKind, e: int, plan: LayerTilePlan) -> La
         assert place is not None
         operands.append(
             OperandCopies(
-                bits=edge_bits(workload, (source, layer.name), column, row, rules),
+                bits=edge_bits(workload, names, (source, layer.name), column, row, rules),
                 place=place,
                 source=None if tensor < len(graph.layers) else view.dram,
                 fetches=fetching_edge(graph, kind, tensor) == i,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from cost.mapping import TemporalMapping
 from cost.policy_result import PolicyResult, ScheduledStack, ScheduledTile
 from cost.recost_layer import OperandCopies, copies_before, map_layer_tile
-from cost.recost_tiles import AxisColumn, EdgeStep, StackGeometry, edge_bits, stack_geometry
+from cost.recost_tiles import EdgeStep, StackGeometry, edge_bits, stack_geometry
 from cost.rules import RuleSet
 from cost.schedule import LayerTilePlan, Schedule, ScheduledMapping, StackPlan, TilePlan
 from problems.problem import Problem
@@ -15,17 +15,12 @@ from problems.workload import Layer, Operand
 
 
 def write_policy(problem: Problem, result: PolicyResult, rules: RuleSet) -> Schedule:
-    """Write the reference's schedule of a chain of layers, with its costs under `rules`.
+    """Write the reference's schedule out, with its costs under `rules`.
 
     For rule sets that charge weights like the reference: while the first tile computes.
     """
     writer = _Writer(problem, rules)
-    stacks = []
-    start = 0
-    for stack in result.stacks:
-        stacks.append(writer.stack(stack, start))
-        start += len(stack.layers)
-    return Schedule(stacks=tuple(stacks))
+    return Schedule(stacks=tuple(writer.stack(stack) for stack in result.stacks))
 
 
 class _Writer:
@@ -39,13 +34,13 @@ class _Writer:
     def name(self, memory: int | None) -> str | None:
         return None if memory is None else self.hardware.memories[memory].name
 
-    def stack(self, stack: ScheduledStack, start: int) -> StackPlan:
-        layers = self.problem.workload.layers[start : start + len(stack.layers)]
+    def stack(self, stack: ScheduledStack) -> StackPlan:
+        workload = self.problem.workload
+        layers = tuple(workload.by_name[name] for name in stack.layers)
         output = layers[-1].sizes
         width, height = min(stack.tile[0], output["OX"]), min(stack.tile[1], output["OY"])
-        names = tuple(layer.name for layer in layers)
         geometry = stack_geometry(
-            self.problem.workload, names, (width, height), stack.mode, frozenset(), self.rules
+            workload, stack.layers, (width, height), stack.mode, frozenset(), self.rules
         )
         # Tiles after the first say where the weights stay.
         kept = stack.tiles[-1].places.weights
@@ -71,24 +66,27 @@ class _Writer:
     ) -> TilePlan:
         columns = _span(tile.tile.first_column, tile.tile.last_column, len(geometry.columns))
         rows = _span(tile.tile.first_row, tile.tile.last_row, len(geometry.rows))
-        producer = self._landing(tile)
+        column, row = geometry.columns[columns[0]], geometry.rows[rows[0]]
+        memories = self.hardware.memories
+        lies_in = {each.name: memories[each.memory].name for each in tile.inputs}
+        fetched: set[str] = set()
         plans = []
-        for n, (layer, scheduled) in enumerate(zip(layers, tile.layers, strict=True)):
-            column, row = geometry.columns[columns[0]], geometry.rows[rows[0]]
-            edge = (layer.sources[0], layer.name)
-            x, y = column.edges[edge], row.edges[edge]
+        for layer, scheduled in zip(layers, tile.layers, strict=True):
+            across = [column.edges[source, layer.name] for source in layer.sources]
+            down = [row.edges[source, layer.name] for source in layer.sources]
+            places = [lies_in[source] for source in layer.sources]
             plan = LayerTilePlan(
                 layer=layer.name,
                 width=column.outputs[layer.name],
                 height=row.outputs[layer.name],
-                producer=producer,
-                second=None,
+                producer=places[0],
+                second=places[1] if len(places) > 1 else None,
                 weights=self.name(scheduled.places.weights) if layer.has_weights else None,
-                operand=self.hardware.memories[scheduled.places.inputs].name,
-                output=self.hardware.memories[scheduled.places.output].name,
-                h_use=self.name(tile.caches.read_columns) if x.reused else None,
-                h_make=self.name(tile.caches.fill_columns) if x.kept else None,
-                v=self._rows_memory(tile, y),
+                operand=memories[scheduled.places.inputs].name,
+                output=memories[scheduled.places.output].name,
+                h_use=self.name(tile.caches.read_columns) if _any(across, "reused") else None,
+                h_make=self.name(tile.caches.fill_columns) if _any(across, "kept") else None,
+                v=self._rows_memory(tile, down),
                 mapping=written_mapping(scheduled.mapped.mapping, layer),
                 energy_pj=0.0,
                 latency_cycles=0,
@@ -97,48 +95,42 @@ class _Writer:
                 export_energy_pj=0.0,
                 export_latency_cycles=0,
             )
-            plans.append(self._costed(plan, layer, column, row, self.dram if n == 0 else None))
-            producer = plan.output
+            outside = {each.name for each in tile.inputs}
+            operands = [
+                OperandCopies(
+                    bits=edge_bits(
+                        self.problem.workload,
+                        tuple(each.name for each in layers),
+                        (source, layer.name),
+                        column,
+                        row,
+                        self.rules,
+                    ),
+                    place=lies_in[source],
+                    source=self.dram if source in outside else None,
+                    fetches=source in outside and source not in fetched,
+                )
+                for source in layer.sources
+            ]
+            plans.append(self._costed(plan, layer, operands))
+            fetched.update(layer.sources)
+            lies_in[layer.name] = plan.output
         return TilePlan(columns=(columns,), rows=(rows,), layers=tuple(plans))
 
-    def _landing(self, tile: ScheduledTile) -> str:
-        """Where the stack's input tile is put.
-
-        If the first layer reads it in a higher memory after all, the reference lets it
-        lie below unused; a schedule puts it where it is read, which costs no more.
-        """
-        landed, read = tile.inputs[0].memory, tile.layers[0].places.inputs
-        level = self.hardware.level_of
-        if level(Operand.I, landed) < level(Operand.I, read):
-            landed = read
-        return self.hardware.memories[landed].name
-
-    def _rows_memory(self, tile: ScheduledTile, y: EdgeStep) -> str | None:
-        if not (y.reused or y.kept):
+    def _rows_memory(self, tile: ScheduledTile, down: list[EdgeStep]) -> str | None:
+        if not (_any(down, "reused") or _any(down, "kept")):
             return None
         caches = tile.caches
         memory = caches.read_rows if caches.read_rows is not None else caches.fill_rows
         return self.name(memory)
 
     def _costed(
-        self,
-        plan: LayerTilePlan,
-        layer: Layer,
-        column: AxisColumn,
-        row: AxisColumn,
-        source: str | None,
+        self, plan: LayerTilePlan, layer: Layer, operands: list[OperandCopies]
     ) -> LayerTilePlan:
         unroll = self.hardware.unrolling(self.problem.workload.name, layer)
         size = (plan.width, plan.height)
         cost = map_layer_tile(self.hardware, unroll, layer, plan, size, self.rules).cost
-        edge = (layer.sources[0], layer.name)
-        operand = OperandCopies(
-            bits=edge_bits(self.problem.workload, edge, column, row, self.rules),
-            place=plan.producer,
-            source=source,
-            fetches=source is not None,
-        )
-        copies = copies_before(self.hardware, plan, [operand], self.rules)
+        copies = copies_before(self.hardware, plan, operands, self.rules)
         return replace(
             plan,
             energy_pj=cost.energy_pj,
@@ -146,6 +138,11 @@ class _Writer:
             copy_energy_pj=copies.energy_pj,
             copy_latency_cycles=copies.latency_cycles,
         )
+
+
+def _any(steps: list[EdgeStep], what: str) -> bool:
+    """Whether one of a layer's edges has any positions of this sort."""
+    return any(getattr(step, what) for step in steps)
 
 
 def _span(first: bool, last: bool, count: int) -> tuple[int, int]:

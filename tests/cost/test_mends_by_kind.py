@@ -192,7 +192,7 @@ def test_cached_columns_are_read_as_wide_as_they_are(kind: LayerKind, output_bit
         names = [layer.name for layer in net.layers]
         row = stack_geometry(net, names, (2, 1), CACHED, frozenset(), rules).rows[0]
         wanted = overlap * of.input_channels * width
-        assert edge_bits(net, edge, walked, row, rules).h_read_bits == wanted
+        assert edge_bits(net, names, edge, walked, row, rules).h_read_bits == wanted
         kinds = tiling(net, 2, CACHED, rules).kinds
         right = next(kind for kind in kinds if kind.column.is_last)
         number = 0 if kind is not LayerKind.ADD else 1

@@ -15,7 +15,13 @@ import networkx as nx
 
 from cost.mapping import LayerTile, memory_operand, operand_names
 from cost.overlap import OverlapMode
-from cost.recost_capacity import StackView, h_cache_bits, made_bits, v_cache_bits
+from cost.recost_capacity import (
+    StackView,
+    h_cache_bits,
+    live_peak_bits,
+    made_bits,
+    v_cache_bits,
+)
 from cost.recost_layer import (
     OperandCopies,
     copies_before,
@@ -25,11 +31,15 @@ from cost.recost_layer import (
 )
 from cost.recost_tiles import (
     AxisColumn,
+    EdgeBits,
     edge_bits,
+    edge_channels,
     element_bits,
     map_bits,
     map_channels,
+    operand_span,
     stack_geometry,
+    walk_axis,
 )
 from cost.rules import RuleSet
 from cost.schedule import LayerTilePlan, ScheduledMapping, StackPlan, TilePlan
@@ -51,8 +61,7 @@ class TooLargeError(Exception):
 class BruteForce:
     """Nondominated (pJ, cycles) of all schedules of `problem`.
 
-    `widths` x `heights` are the tile sizes of every stack. Under rules without joint
-    capacity only the fully-recompute mode is enumerated in full.
+    `widths` x `heights` are the tile sizes of every stack.
     """
 
     problem: Problem
@@ -98,6 +107,8 @@ class BruteForce:
                     if carried is not None and not self._readers(carried) <= stack:
                         continue
                     run = tuple(name for name in names if name in stack)
+                    if not self.rules.true_branches and self._exports(run):
+                        continue
                     for target in self._boundaries(last):
                         points = self.stack_points(run, source, carried, target)
                         if not points:
@@ -126,7 +137,7 @@ class BruteForce:
         sizes = {
             (min(x, last["OX"]), min(y, last["OY"])) for x in self.widths for y in self.heights
         }
-        exports = frozenset(n for n in names[:-1] if self._readers(n) - set(names))
+        exports = self._exports(names)
         found: list[Point] = []
         for (x, y), mode in product(sorted(sizes), self.modes):
             view = StackView(
@@ -154,6 +165,10 @@ class BruteForce:
         self._stacks[key] = clean(found)
         return self._stacks[key]
 
+    def _exports(self, names: tuple[str, ...]) -> frozenset[str]:
+        """Maps made inside a stack that are read outside of it, too."""
+        return frozenset(n for n in names[:-1] if self._readers(n) - set(names))
+
     def _boundaries(self, last: str) -> list[str]:
         readers = [self.problem.workload.by_name[name] for name in self._readers(last)]
         if not readers or not self.rules.joint_capacity:
@@ -164,6 +179,13 @@ class BruteForce:
         return [name for name in self.shared if self.size[name] >= bits]
 
     def _option_points(self, view: StackView) -> Iterator[Point]:
+        if self.rules.joint_capacity:
+            yield from self._joint_points(view)
+        else:
+            yield from self._separate_points(view)
+
+    def _joint_points(self, view: StackView) -> Iterator[Point]:
+        """Points of a stack where a layer's caches are in one memory for all tiles."""
         columns, rows = view.geometry.columns, view.geometry.rows
         kinds: Counter[tuple[str, str, bool]] = Counter()
         where: dict[tuple[str, str, bool], TilePlan] = {}
@@ -187,11 +209,103 @@ class BruteForce:
                 continue
             points = self._arrival(view, resident)
             for kind, number in sorted(kinds.items()):
-                walk = _Tile(self, placed, where[kind], kind[2], columns_in, rows_in, standing)
+                caches = (columns_in, columns_in, rows_in)
+                walk = _Tile(self, placed, where[kind], kind[2], *caches, standing)
                 points = clean(add(points, scale(walk.points(), number)))
                 if not points:
                     break
             yield from points
+
+    def _separate_points(self, view: StackView) -> Iterator[Point]:
+        """Points of a stack under the reference's rules.
+
+        H caches of a row of tiles are decided for its last boundary, and for all others
+        together; each time the tile on the right says which memories have room. V caches are
+        decided for the stack, and its last tile says.
+        """
+        columns, rows = view.geometry.columns, view.geometry.rows
+        like = Counter((repr(y), j == 0) for j, y in enumerate(rows))
+        where = {(repr(y), j == 0): j for j, y in reversed([*enumerate(rows)])}
+        weights = [self.weights if layer.has_weights else [None] for layer in view.layers]
+        last = TilePlan(columns=((len(columns) - 1, 1),), rows=((len(rows) - 1, 1),), layers=())
+        v = [self._separate_choices(view, rows, layer, last, "rows") for layer in view.layers]
+        count = 1
+        for choices in (*weights, *v):
+            count *= len(choices)
+        if count * len(like) * len(columns) > self.most_choices:
+            raise TooLargeError
+        for resident, rows_in in product(product(*weights), product(*v)):
+            placed = replace(view, plan=replace(view.plan, weights=resident))
+            standing = self._standing(placed, (), ())
+            if any(standing[name] > self.size[name] for name in standing):
+                continue
+            points: tuple[Point, ...] = ((0.0, 0),)
+            for kind, number in sorted(like.items()):
+                each = self._row_points(placed, where[kind], rows_in, standing)
+                points = clean(add(points, scale(each, number)))
+            yield from points
+
+    def _row_points(
+        self, view: StackView, j: int, rows_in: Sequence[str | None], standing: Mapping[str, int]
+    ) -> tuple[Point, ...]:
+        """Nondominated points of one row of tiles under the reference's rules."""
+        columns = view.geometry.columns
+        ends = len(columns) - 1
+        tiles = [TilePlan(columns=((i, 1),), rows=((j, 1),), layers=()) for i in range(ends + 1)]
+        choices = [
+            self._separate_choices(view, columns, layer, tiles[right], "columns")
+            for right in dict.fromkeys((min(1, ends), ends))
+            for layer in view.layers
+        ]
+        found: list[Point] = []
+        n = len(view.layers)
+        none = (None,) * n
+        for picked in product(*choices):
+            inner, last = picked[:n], picked[-n:]
+            points: tuple[Point, ...] = ((0.0, 0),)
+            for i, tile in enumerate(tiles):
+                left = none if i == 0 else (last if i == ends else inner)
+                right = none if i == ends else (last if i + 1 == ends else inner)
+                walk = _Tile(self, view, tile, i == j == 0, left, right, rows_in, standing)
+                points = clean(add(points, walk.points()))
+            found += points
+        return clean(found)
+
+    def _separate_choices(
+        self,
+        view: StackView,
+        steps: Sequence[AxisColumn],
+        layer: Layer,
+        tile: TilePlan,
+        which: str,
+    ) -> Sequence[str | None]:
+        """Memories for a layer's caches that have room by what the reference looks at."""
+        edges = [(source, layer.name) for source in layer.sources]
+        if not any(
+            step.edges[edge].reused or step.edges[edge].kept for step in steps for edge in edges
+        ):
+            return [None]
+        plan, workload = view.plan, view.workload
+        # Cache sizes are taken as if rows were cached, whatever the mode.
+        tall = walk_axis(workload, plan.layers, "Y", plan.tile_y, True, view.exports, self.rules)
+        x, _ = view.axes(tile)
+        y = tall[tile.rows[0][0]]
+        needed = live_peak_bits(view, tile)
+        for reader in view.layers:
+            for source in reader.sources:
+                edge = (source, reader.name)
+                across, down = x.edges[edge], y.edges[edge]
+                pixel = edge_channels(workload, edge, self.rules) * reader.precision.input_bits
+                if tile.columns[0][0] > 0:
+                    needed += pixel * across.overlap * down.extent
+                if which == "rows":
+                    everything = (0, reader.sizes["OX"])
+                    low, high = operand_span(workload, reader, source, "X", everything, self.rules)[
+                        0
+                    ]
+                    needed += pixel * (high - low) * down.overlap
+                    needed -= pixel * across.overlap * down.overlap
+        return [name for name in self.shared if self.size[name] >= needed]
 
     def _cache_choices(self, tiles: Sequence[AxisColumn], layer: Layer) -> Sequence[str | None]:
         edges = [(source, layer.name) for source in layer.sources]
@@ -270,7 +384,8 @@ class _Tile:
     view: StackView
     tile: TilePlan
     first: bool
-    h: Sequence[str | None]
+    h_use: Sequence[str | None]
+    h_make: Sequence[str | None]
     v: Sequence[str | None]
     standing: Mapping[str, int]
 
@@ -331,6 +446,11 @@ class _Tile:
                     }
                     yield frozenset(later.items()), points
 
+    def _amounts(self, source: str, layer: Layer) -> EdgeBits:
+        """What the tile moves on its way from `source` into `layer`."""
+        view, edge = self.view, (source, layer.name)
+        return edge_bits(view.workload, view.plan.layers, edge, self.x, self.y, view.rules)
+
     def _waiting(self, n: int, places: Mapping[str, str]) -> Counter[str]:
         """Bits by memory of tiles that keep room of their own while layer n runs."""
         bits: Counter[str] = Counter()
@@ -372,8 +492,8 @@ class _Tile:
             weights=brute.dram if self.first and resident else resident,
             operand=operand,
             output=output,
-            h_use=self.h[n] if any(step.reused for step in across) else None,
-            h_make=self.h[n] if any(step.kept for step in across) else None,
+            h_use=self.h_use[n] if any(step.reused for step in across) else None,
+            h_make=self.h_make[n] if any(step.kept for step in across) else None,
             v=self.v[n] if rows else None,
             mapping=NO_MAPPING,
             energy_pj=0.0,
@@ -389,7 +509,7 @@ class _Tile:
         in_place = self._in_place(n, step, where)
         operands = [
             OperandCopies(
-                bits=edge_bits(view.workload, (source, layer.name), self.x, self.y, brute.rules),
+                bits=self._amounts(source, layer),
                 place=place,
                 source=view.whole_map(source),
                 fetches=view.whole_map(source) is not None and self._fetcher(source) == n,
@@ -449,8 +569,7 @@ class _Tile:
         names = [name for name in operand_names(layer) if name not in ("O", "W")]
         for name, source, place in zip(names, layer.sources, where, strict=True):
             if step.operand == place == view.whole_map(source):
-                edge = (source, layer.name)
-                amounts = edge_bits(view.workload, edge, self.x, self.y, view.rules)
+                amounts = self._amounts(source, layer)
                 memory = memory_index(view.hardware, step.operand)
                 found.append((name, memory, amounts.operand_bits))
         if n == len(view.layers) - 1:
@@ -472,8 +591,7 @@ class _Tile:
                 own = layer.weight_volume_bits if view.plan.weights[n] == name else 0
                 budgets[memory_index(view.hardware, name)] = size[name] - held + own
             return budgets
-        edge = (layer.sources[0], layer.name)
-        inputs = edge_bits(view.workload, edge, self.x, self.y, view.rules).input_bits
+        inputs = sum(self._amounts(source, layer).input_bits for source in layer.sources)
         outputs = self.made[layer.name] + (inputs if step.operand == step.output else 0)
         fits = inputs <= size[step.operand] and outputs <= size[step.output]
         return {} if fits else None

@@ -10,7 +10,7 @@ import sys
 
 from solver.objective import Objective
 from tests.oracle.brute_force import BruteForce, TooLargeError
-from tests.oracle.test_oracle import FAMILIES, HEIGHTS, WIDTHS, check, draw, modes_of
+from tests.oracle.test_oracle import FAMILIES, HEIGHTS, WIDTHS, check, draw
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
         for seed in range(args.first, args.last):
             problem = draw(family, seed, args.size)
             try:
-                points = BruteForce(problem, rules, WIDTHS, HEIGHTS, modes_of(rules)).points()
+                points = BruteForce(problem, rules, WIDTHS, HEIGHTS).points()
             except TooLargeError:
                 large += 1
                 continue

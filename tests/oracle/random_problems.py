@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
+from cost.reference_backward import effective_workload
 from problems import (
     Hardware,
     Layer,
@@ -245,6 +246,53 @@ def random_graph(rng: Random, *, levels: int = 3, size: int = 3, tight: float = 
         layers=tuple(layers),
     )
     return Problem(name="random", workload=workload, hardware=hardware, source="random")
+
+
+def random_shortcut(rng: Random, *, levels: int = 3, size: int = 2, tight: float = 1.0) -> Problem:
+    """Layers in a row without padding, with an add that reads another map from further back.
+
+    Maps are as large as the reference makes them; the two that are joined may differ in size
+    and in channels, and a layer may follow.
+    """
+    hardware = random_hardware(rng, levels, tight)
+    while not all(len(chain) > 1 for chain in hardware.chains.values()):
+        hardware = random_hardware(rng, levels, tight)
+    first_channels, bits = rng.randint(1, 2), rng.choice((4, 8))
+    channels, names = [first_channels], ["input"]
+    layers: list[Layer] = []
+    shortcut, depth = rng.choice(((0, 1), (0, 1), (1, 2), (0, 2)))
+    after = rng.random() < 0.3
+    for position in range(depth + 1 + after):
+        name = f"l{position}"
+        if position == depth:
+            sources = tuple(rng.sample((names[shortcut], names[-1]), 2))
+            loops = (("G", channels[-1]), ("OY", size), ("OX", size))
+            precision = Precision(partial_bits=16, output_bits=bits, weight_bits=0, input_bits=bits)
+            layer = Layer(
+                name=name, kind=LayerKind.ADD, sources=sources, loops=loops, precision=precision
+            )
+        else:
+            layer = random_layer(rng, name, names[-1], channels[-1], size)
+            layer = replace(
+                layer,
+                stride_x=min(layer.stride_x, layer.sizes["FX"]),
+                stride_y=min(layer.stride_y, layer.sizes["FY"]),
+                precision=replace(layer.precision, output_bits=bits, input_bits=bits),
+            )
+        layers.append(layer)
+        names.append(name)
+        channels.append(layer.channels)
+    workload = Workload(
+        name="net",
+        input_name="input",
+        input_channels=first_channels,
+        input_width=1,
+        input_height=1,
+        input_bits=bits,
+        layers=tuple(layers),
+    )
+    fitted = effective_workload(workload)
+    return Problem(name="random", workload=fitted, hardware=hardware, source="random")
 
 
 @dataclass(frozen=True)

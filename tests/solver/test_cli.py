@@ -31,7 +31,7 @@ REFUSED = [
     (["solve", f"{BROKEN}/workload/cycle.yaml@{HARDWARE}"], "the layers form a cycle: b -> a -> b"),
     (["solve", f"{BROKEN}/workload/channel-mismatch.yaml@{HARDWARE}"], "channel"),
     (["show", f"{BROKEN}/workload/channel-mismatch.yaml@{HARDWARE}"], "channel"),
-    (["solve", "resnet-18@meta-proto-df", "--rules", "defines"], "branches"),
+    (["solve", "resnet-18-padded@meta-proto-df", "--rules", "defines"], "take resnet-18, "),
     ([*SOLVE, "--tiles", "grid:0x3"], "--tiles 'grid:0x3': expected"),
     ([*SOLVE, "--tiles", "grid:2,,4x3"], "expected 'efficient', 'all' or 'grid:"),
     ([*SOLVE, "--tiles", "grid:-1x3"], "sizes of at least 1"),

@@ -7,7 +7,7 @@ import pytest
 from cost.overlap import OverlapMode
 from cost.recost import recost
 from cost.rules import DEFINES, EXACT, RuleSet
-from problems import Problem, ProblemError, load_problem
+from problems import Problem, load_problem
 from solver.cli import main
 from solver.comparison import policy_point
 from solver.objective import Objective
@@ -153,12 +153,6 @@ def test_nothing_fits(tmp_path: object, capsys: pytest.CaptureFixture[str]) -> N
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     assert "o_regs" in err and "16 bits" in err and "8 bits" in err
-
-
-def test_branching_workload_is_refused() -> None:
-    """The reference's rules are solved for chains only, and that is said."""
-    with pytest.raises(ProblemError, match="only chains can be solved"):
-        solve(load_problem("resnet-18@meta-proto-df"), rules=DEFINES)
 
 
 def test_a_first_schedule_that_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:

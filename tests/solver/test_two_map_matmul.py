@@ -82,5 +82,5 @@ def test_matrix_must_be_in_dram(solved: tuple[Problem, Result]) -> None:
 
 def test_reference_rules_do_not_solve_it(solved: tuple[Problem, Result]) -> None:
     """Tests that rules for chains refuse a layer with two maps instead of mistaking it."""
-    with pytest.raises(ProblemError, match="branches"):
+    with pytest.raises(ProblemError, match="of workloads that branch"):
         solve(solved[0], rules=DEFINES)
