@@ -7,7 +7,6 @@ all tile sizes at once, as matrix products of counts and a table of floors by si
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -204,23 +203,21 @@ class LayerSums:
         wanted: np.ndarray,
         weights: tuple[float, float],
         pause: Callable[[], object],
-    ) -> tuple[float, float]:
-        """What `sharpen` would bring and take, by a sample: (weighted rise per map, seconds)."""
+    ) -> tuple[float, int]:
+        """What `sharpen` would bring and take: (weighted rise per map by a sample, tiles)."""
         grid = self.grid
         at = np.argwhere(wanted & ~grid.sharp[variant])
         if not len(at):
-            return 0.0, 0.0
+            return 0.0, 0
         i, j = at[:: -(-len(at) // SAMPLE)].T
         way = self.weights[0]
-        started = time.perf_counter()
         least = self.tables.least_tiles(
             self.layer, grid.widths[i], grid.heights[j], self._usable(way), variant, pause
         )
-        seconds = (time.perf_counter() - started) / len(i) * len(at) * len(self.weights)
         rise = np.maximum(np.minimum(least, NEVER) - grid.costs[way, variant, i, j], 0.0)
         layer = self.tables.problem.workload.layers[self.layer]
         tiles = layer.sizes["OX"] * layer.sizes["OY"] / (grid.widths[i] * grid.heights[j])
-        return float(np.mean((rise @ np.array(weights)) * tiles)), seconds
+        return float(np.mean((rise @ np.array(weights)) * tiles)), len(at) * len(self.weights)
 
     def needed(self, x: AxisCounts, y: AxisCounts, alive: np.ndarray) -> np.ndarray:
         """[w, h] of the grid: sizes that occur in tiles `alive` [tile_x, tile_y]."""

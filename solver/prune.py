@@ -24,9 +24,9 @@ SAFETY = 1e-9
 """Relative margin of pruning by floats: an option within it of the incumbent stays."""
 MOST_TILES = 16_000
 """Layer-tiles bounded at a time; only speed depends on it."""
-TILES_AN_OPTION, SECONDS_AN_OPTION, LEAST_SECONDS = 2.0, 1e-3, 0.1
-"""Layer-tiles, and seconds, that bounds may take for each option that they may decide, and
-seconds of passing over the pool; only speed depends on them."""
+TILES_AN_OPTION, TILES_AN_OPTION_AND_LAYER, LEAST_TILES = 2.0, 0.5, 100
+"""Layer-tiles that may be bounded for each option that they may decide, in all and of one layer,
+and how many take as long as passing over the pool once; only speed depends on them."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -272,19 +272,19 @@ def refine_by_layer(
 ) -> None:
     """The same where tiles are many: layer by layer, as far as it is worth it.
 
-    Those first that promise most for the time they take. What takes longer than a share of
-    looking at the options left one by one stays as it is.
+    Those first that promise most for the tiles they have. Where these are too many for the
+    options that they occur in, floors stay as they are.
     """
     near, _ = _near(pool, objective, incumbent, weights, reach)
     rises = {
-        at: (rise / (seconds + LEAST_SECONDS), seconds)
-        for at, (rise, seconds) in pool.screen.promises(near, weights, pause).items()
+        at: rise / (tiles + LEAST_TILES)
+        for at, (rise, tiles) in pool.screen.promises(near, weights, pause).items()
         if rise > 0
     }
-    for at, (_, seconds) in sorted(rises.items(), key=lambda found: -found[1][0]):
+    for at in sorted(rises, key=lambda found: -rises[found]):
         near, options = _near(pool, objective, incumbent, weights, reach)
         # Sizes of tiles go with the options that they occur in.
-        if seconds <= SECONDS_AN_OPTION * options:
+        if pool.screen.count(near).get(at, 0) <= TILES_AN_OPTION_AND_LAYER * options:
             pool.screen.sharpen((at,), near, pause)
             pool.refresh()
 

@@ -183,10 +183,10 @@ class Screen:
 
     def promises(
         self, near: Near, weights: tuple[float, float], pause: Callable[[], object]
-    ) -> dict[tuple[int, int], tuple[float, float]]:
+    ) -> dict[tuple[int, int], tuple[float, int]]:
         """What `sharpen` would bring and take by layer and variant.
 
-        (Weighted rise per map, seconds), as a sample of tiles has it.
+        (Weighted rise per map, as a sample has it; tiles).
         """
         return {
             (layer, variant): sums.promise(variant, need, weights, pause)
