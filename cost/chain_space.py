@@ -8,6 +8,8 @@ that level given knows the width of every block beforehand.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from cost.boundary_tables import OUT
@@ -49,8 +51,12 @@ class ChainSpace:
         """Least cost of a whole chain."""
         return float(to_go[tuple(self.bounds)][-1])
 
-    def through(self, costs: np.ndarray, to_go: np.ndarray) -> np.ndarray:
-        """`through_costs` [o, m, i] of `costs` [o, m, i], infinite where impossible."""
+    @cached_property
+    def through_pj(self) -> np.ndarray:
+        """[o, m, i]: pJ of the cheapest chain with that boundary, be it that it fits or not."""
+        return self._through(self.tables.pj, self.to_go)
+
+    def _through(self, costs: np.ndarray, to_go: np.ndarray) -> np.ndarray:
         t = self.tables
         return np.asarray(
             through_costs(costs, costs < np.inf, to_go, self.bounds, t.axes, t.strides)
@@ -59,12 +65,12 @@ class ChainSpace:
     def within(self, most: float) -> np.ndarray:
         """pJ [o, m, i] of boundaries that some chain of at most `most` may have."""
         pj = self.tables.pj
-        kept = np.where(self.through(pj, self.to_go) <= most, pj, np.inf)
+        kept = np.where(self.through_pj <= most, pj, np.inf)
         if not self._prices.any():
             return kept
         paid = self._priced(kept)
         most_paid = (most + float(self._prices @ self.room)) * (1 + ROUNDING)
-        return np.where(self.through(paid, self.completion(paid)) <= most_paid, kept, np.inf)
+        return np.where(self._through(paid, self.completion(paid)) <= most_paid, kept, np.inf)
 
     def _priced(self, costs: np.ndarray) -> np.ndarray:
         bits, memories = self.tables.bits, self.model.mem_index
@@ -155,7 +161,7 @@ class KnownWidths:
     def bounds_pj(self) -> list[float]:
         """For each of `widest` a lower bound of what its chains cost."""
         whole = self._whole
-        through = whole.through(whole.tables.pj, whole.to_go)[OUT]
+        through = whole.through_pj[OUT]
         least = (1 - ROUNDING) * whole.least_pj
         return [
             max(

@@ -24,7 +24,9 @@ from cost.mapping_tables import MappingTables, energy_tables, with_views
 from problems.workload import LOOP_DIMS
 
 FEW_LABELS = 4_000
-"""Partial chains after which memories get prices, and a search among equals gives up."""
+"""Partial chains after which a search among equals gives up."""
+UNPRICED_LABELS = 50_000
+"""Partial chains after which memories get prices."""
 MOST_LABELS = 2_000_000
 """Partial chains after which the search over loop orders takes over."""
 TIE_PJ = 1e-9
@@ -119,7 +121,7 @@ def _least_in(space: ChainSpace, most: float) -> np.ndarray | None:
     if space.fits(chain):
         return chain
     most = min(most, shared_out(space) * (1 + ROUNDING))
-    outcome, chain = space.search(space.within(most), space.to_go, most, FEW_LABELS)
+    outcome, chain = space.search(space.within(most), space.to_go, most, UNPRICED_LABELS)
     if outcome == TOO_MANY:
         most = min(most, space.set_prices() * (1 + ROUNDING))
         outcome, chain = space.search(space.within(most), space.to_go, most, MOST_LABELS)
@@ -150,7 +152,7 @@ def _faster(least: _Least, amounts: np.ndarray, best: _Ordered) -> _Ordered:
     space = least.space
     t, a, bounds = space.tables, space.model.arrays, space.bounds
     most = best.energy_pj * (1 + ROUNDING) - float(t.fixed_pj)
-    cheap = space.through(t.pj, space.to_go) <= most
+    cheap = space.through_pj <= most
     if int(cheap.sum()) == int(bounds.sum()):
         return best
     views = with_views(a, space.sizes, space.levels, t, cheap, amounts)

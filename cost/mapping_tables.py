@@ -12,6 +12,7 @@ from cost.boundary_tables import (
     SIZE,
     block_amounts,
     crossing_energy,
+    figures,
     instances,
     mac_link_energy,
     moves_of_outputs,
@@ -94,14 +95,16 @@ def energy_tables(a, sizes, levels):
             sums_wait = True
     amounts = np.zeros((3, max_levels, n, 3))
     counts = np.zeros((n, 2), dtype=np.int64)
+    # Counted alike in energy and latency, as where the unrolling leaves no remainder.
+    alike = a.exact or (energy_factor == latency_factor).all()
     for o in range(3):
         fixed_pj += mac_link_energy(a, o, q, energy_factor, sizes)
-        rel, precision = a.rel[o], a.precision[o]
+        rel, precision = a.rel[o], (a.precision[o, 0], a.precision[o, 1])
         for i in range(n):
             counts[i, 0], counts[i, 1] = visits(products[i], q, rel)
         for m in range(levels[o] - 1):
             # What does not change from point to point, once: this is where bounds spend time.
-            low, high = a.memory[a.mem_index[o, m]], a.memory[a.mem_index[o, m + 1]]
+            low, high = figures(a, o, m), figures(a, o, m + 1)
             n_low = instances(a, o, m + 1, energy_factor)
             n_high = instances(a, o, m + 2, energy_factor)
             ratio = unique_ratio(a, o, m + 1, energy_factor, sizes)
@@ -128,7 +131,7 @@ def energy_tables(a, sizes, levels):
                     low, high, n_low, n_high, precision, moves, held, moved, ratio
                 )
                 amounts[o, m, i, 0] = held * width
-                if not a.exact:
+                if not alike:
                     held, moved = block_amounts(
                         rel,
                         a.stride,

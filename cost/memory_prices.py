@@ -15,8 +15,11 @@ from cost.mapping_tables import completion_table
 
 ROUNDS, STEPS = 2, 8
 """How often each memory is priced anew, and chains tried for each price."""
-HIGH = 1e3
-"""Share of a chain's cost that the bits too many are to save at the first price tried."""
+CLOSE = 1e-4
+"""Relative: a price is good enough if no chain lies further below the pieces known."""
+FIRST, GROWTH = 1e-2, 10.0
+"""Share of a chain's cost that the bits too many are to save at the first price tried, and
+by how much prices grow until a chain fits."""
 
 
 @njit(cache=True)
@@ -61,13 +64,13 @@ def _price(costs, bits, possible, a, t, levels, prices, memory, room, chains, me
     """Best price of one memory, the others' as they are, and the chains met so far.
 
     The cheapest chain without this price, number `large`, has `taken` too many bits of the
-    memory. Cheapest chain over price is a concave line of straight pieces: from a chain
+    memory. The cheapest cost over the price is a concave line of straight pieces: from a chain
     that is too large and one that fits, go to where their pieces meet until no chain lies
-    below.
+    far below.
     """
     large_cost, large_bits = _paid(costs, bits, a, levels, prices, chains[large]), taken
     small_cost, small_bits = np.inf, 0.0
-    price = HIGH * large_cost / max(1.0, large_bits - room)
+    price = FIRST * large_cost / (large_bits - room)
     for _ in range(STEPS):
         chain = chains[met]
         prices[memory] = price
@@ -76,16 +79,17 @@ def _price(costs, bits, possible, a, t, levels, prices, memory, room, chains, me
         cost = _paid(costs, bits, a, levels, prices, chain)
         met += 1
         known = min(large_cost + price * large_bits, small_cost + price * small_bits)
-        if small_cost < np.inf and cost + price * taken >= known * (1 - 1e-12):
+        if small_cost < np.inf and cost + price * taken >= known * (1 - CLOSE):
             return price, met
         if taken <= room:
             small_cost, small_bits = cost, taken
-        elif small_cost < np.inf:
-            large_cost, large_bits = cost, taken
         else:
-            return 0.0, met
-        price = (small_cost - large_cost) / (large_bits - small_bits)
-    return price, met
+            large_cost, large_bits = cost, taken
+        if small_cost < np.inf:
+            price = (small_cost - large_cost) / (large_bits - small_bits)
+        else:
+            price *= GROWTH
+    return price if small_cost < np.inf else 0.0, met
 
 
 @njit(cache=True)
