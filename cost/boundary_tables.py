@@ -167,11 +167,11 @@ def boundary_energy(a, o, m, held, moved, ratio, periods, distinct, factor):
     if o == OUT:
         wide_up, final_up, wide_down = moves_of_outputs(a, m, periods, distinct, factor)
     return crossing_energy(
-        a.memory[a.mem_index[o, m]],
-        a.memory[a.mem_index[o, m + 1]],
+        figures(a, o, m),
+        figures(a, o, m + 1),
         instances(a, o, m + 1, factor),
         instances(a, o, m + 2, factor),
-        a.precision[o],
+        (a.precision[o, 0], a.precision[o, 1]),
         (wide_up, final_up, wide_down),
         held,
         moved,
@@ -180,8 +180,15 @@ def boundary_energy(a, o, m, held, moved, ratio, periods, distinct, factor):
 
 
 @njit(cache=True)
+def figures(a, o, m):
+    """The row of `memory` of level m of operand o, as values that stay in registers."""
+    row = a.memory[a.mem_index[o, m]]
+    return row[0], row[1], row[2], row[3], row[4], row[5], row[6]
+
+
+@njit(cache=True)
 def crossing_energy(low, high, n_low, n_high, precision, moves, held, moved, ratio):
-    """pJ of `moves` (wide up, final up, down) over a link from memory `low` to `high`.
+    """pJ of `moves` (wide up, final up, down) over a link between the `figures` low and high.
 
     `n_low`, `n_high`: active instances; `precision` (wide, final) bits of the operand.
     """

@@ -8,14 +8,14 @@ that level given knows the width of every block beforehand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
 from cost.boundary_tables import OUT
 from cost.joint_room import joint_room
 from cost.layer_model import LayerModel
-from cost.least_chain import cheapest_fitting_chain, trace_chain
+from cost.least_chain import ROUNDING, cheapest_fitting_chain, through_costs, trace_chain
 from cost.mapping_tables import MappingTables, completion_table
 from cost.memory_prices import memory_prices, priced
 from cost.memory_use import memory_use, products_below
@@ -50,6 +50,31 @@ class ChainSpace:
     def root(self, to_go: np.ndarray) -> float:
         """Least cost of a whole chain."""
         return float(to_go[tuple(self.bounds)][-1])
+
+    @cached_property
+    def through_pj(self) -> np.ndarray:
+        """[o, m, i]: pJ of the cheapest chain with that boundary, be it that it fits or not."""
+        return self._through(self.tables.pj, self.to_go)
+
+    def _through(self, costs: np.ndarray, to_go: np.ndarray) -> np.ndarray:
+        t = self.tables
+        return np.asarray(
+            through_costs(costs, costs < np.inf, to_go, self.bounds, t.axes, t.strides)
+        )
+
+    def within(self, most: float) -> np.ndarray:
+        """pJ [o, m, i] of boundaries that some chain of at most `most` may have."""
+        pj = self.tables.pj
+        kept = np.where(self.through_pj <= most, pj, np.inf)
+        if not self._prices.any():
+            return kept
+        paid = self._priced(kept)
+        most_paid = (most + float(self._prices @ self.room)) * (1 + ROUNDING)
+        return np.where(self._through(paid, self.completion(paid)) <= most_paid, kept, np.inf)
+
+    def _priced(self, costs: np.ndarray) -> np.ndarray:
+        bits, memories = self.tables.bits, self.model.mem_index
+        return np.asarray(priced(costs, bits, memories, self.levels, self._prices))
 
     def cheapest(self, costs: np.ndarray, to_go: np.ndarray) -> np.ndarray:
         """The cheapest chain [o, m], whether it fits or not."""
@@ -90,8 +115,7 @@ class ChainSpace:
         """(outcome, chain) of the search for the cheapest chain that fits."""
         paid_to_go = to_go
         if self._prices.any():
-            bits, memories = self.tables.bits, self.model.mem_index
-            paid_to_go = self.completion(priced(costs, bits, memories, self.levels, self._prices))
+            paid_to_go = self.completion(self._priced(costs))
         chain = np.zeros(costs.shape[:2], dtype=np.int64)
         outcome, _, _ = cheapest_fitting_chain(
             self.model.arrays,
@@ -116,33 +140,64 @@ class ChainSpace:
         return min((self.energy_pj(chain) for chain in chains if self.fits(chain)), default=np.inf)
 
 
-def spaces_of_known_width(whole: ChainSpace) -> Iterator[ChainSpace]:
-    """Spaces that hold every chain of `whole` that fits, blocks of outputs at their width."""
-    t, a = whole.tables, whole.model.arrays
-    ignored = a.rel[OUT] == 0
-    sums = (t.products[:, ignored] < t.q[ignored]).any(axis=1)
-    wide, narrow = a.precision[OUT]
-    highest = int(whole.levels[OUT]) - 1
-    # Loops that add to the same outputs lie above the boundaries below level `widest`.
-    for widest in range(highest + 1) if sums[0] else (-1,):
+class KnownWidths:
+    """Spaces that hold every chain of a space that fits, blocks of outputs at their width.
+
+    Loops that add to the same outputs lie above the boundaries below level `widest`.
+    """
+
+    def __init__(self, whole: ChainSpace) -> None:
+        self._whole = whole
+        t, a = whole.tables, whole.model.arrays
+        ignored = a.rel[OUT] == 0
+        self._sums = (t.products[:, ignored] < t.q[ignored]).any(axis=1)
+        self._highest = int(whole.levels[OUT]) - 1
+        self.widest = tuple(range(self._highest + 1)) if self._sums[0] else (-1,)
+
+    def _apart(self, widest: int, m: int) -> np.ndarray:
+        """Points [i] where boundary m of O does not lie."""
+        return np.asarray(self._sums if m >= widest else ~self._sums)
+
+    def bounds_pj(self) -> list[float]:
+        """For each of `widest` a lower bound of what its chains cost."""
+        whole = self._whole
+        through = whole.through_pj[OUT]
+        least = (1 - ROUNDING) * whole.least_pj
+        return [
+            max(
+                (
+                    (1 - ROUNDING) * float(through[m, ~self._apart(widest, m)].min(initial=np.inf))
+                    for m in range(self._highest)
+                ),
+                default=least,
+            )
+            for widest in self.widest
+        ]
+
+    def space(self, widest: int) -> ChainSpace | None:
+        """The space of one width; None if nothing fits."""
+        whole, highest = self._whole, self._highest
+        t = whole.tables
+        wide, narrow = whole.model.arrays.precision[OUT]
         pj, bits, resting = t.pj.copy(), t.bits.copy(), t.tensor_bits.copy()
         for m in range(highest):
-            pj[OUT, m, sums if m >= widest else ~sums] = np.inf
+            pj[OUT, m, self._apart(widest, m)] = np.inf
         if 0 < widest < highest:
             bits[OUT, widest] = bits[OUT, widest] / narrow * wide
         if widest == highest:
             resting[OUT] = resting[OUT] / narrow * wide
         own = t._replace(pj=pj, bits=bits, tensor_bits=resting)
         room = joint_room(whole.model, own, whole.levels, whole.budget)
-        if room.fits:
-            yield ChainSpace(
-                whole.model,
-                whole.sizes,
-                whole.levels,
-                room.tables,
-                whole.budget,
-                whole.budget - room.reserved_bits,
-            )
+        if not room.fits:
+            return None
+        return ChainSpace(
+            whole.model,
+            whole.sizes,
+            whole.levels,
+            room.tables,
+            whole.budget,
+            whole.budget - room.reserved_bits,
+        )
 
 
 def shared_out(space: ChainSpace) -> float:

@@ -17,6 +17,8 @@ from numba import njit
 
 OY, OX, FY, FX = 4, 5, 6, 7
 N_DIMS = 8
+WIDE_STEP = 8
+"""Neighbours along an axis that are so far apart are compared many at a time."""
 
 
 @njit(cache=True)
@@ -112,16 +114,26 @@ def lattice_points(axes):
 
 
 @njit(cache=True)
+def _take_lower(values, to, source, count):
+    """Lower `count` values from index `to` on to those from index `source` on."""
+    lowered, other = values[to : to + count], values[source : source + count]
+    for j in range(count):
+        lowered[j] = min(lowered[j], other[j])
+
+
+@njit(cache=True)
 def prefix_minimum(values, axes, strides):
     """Replace every value by the minimum over all points that divide its point."""
     for a in range(axes.shape[0]):
         step = strides[a]
         block = step * (axes[a, 2] + 1)
         for start in range(0, values.shape[0], block):
-            for point in range(start + step, start + block):
-                below = values[point - step]
-                if below < values[point]:
-                    values[point] = below
+            if step >= WIDE_STEP:
+                for point in range(start + step, start + block, step):
+                    _take_lower(values, point, point - step, step)
+            else:
+                for point in range(start + step, start + block):
+                    values[point] = min(values[point], values[point - step])
 
 
 @njit(cache=True)
@@ -131,10 +143,12 @@ def suffix_minimum(values, axes, strides):
         step = strides[a]
         block = step * (axes[a, 2] + 1)
         for start in range(0, values.shape[0], block):
-            for point in range(start + block - step - 1, start - 1, -1):
-                above = values[point + step]
-                if above < values[point]:
-                    values[point] = above
+            if step >= WIDE_STEP:
+                for point in range(start + block - 2 * step, start - 1, -step):
+                    _take_lower(values, point, point + step, step)
+            else:
+                for point in range(start + block - step - 1, start - 1, -1):
+                    values[point] = min(values[point], values[point + step])
 
 
 @njit(cache=True)

@@ -62,15 +62,15 @@ def divides(exponents, low, high):
 
 
 @njit(cache=True)
-def on_cheap_chains(costs, possible, to_go, bounds, axes, strides, most):
-    """[o, m, i]: whether some chain that costs at most `most` has boundary (o, m) at i.
+def through_costs(costs, possible, to_go, bounds, axes, strides):
+    """[o, m, i]: cost of the cheapest chain that has boundary (o, m) at i.
 
     Shared capacity is ignored, as in `to_go`.
     """
     shape = to_go.shape
     n = shape[3]
     spent = np.full(shape, np.inf)
-    cheap = np.zeros(costs.shape, dtype=np.bool_)
+    through = np.full(costs.shape, np.inf)
     left = np.zeros(3, dtype=np.int64)
     for a in range(bounds[0], -1, -1):
         for b in range(bounds[1], -1, -1):
@@ -88,32 +88,85 @@ def on_cheap_chains(costs, possible, to_go, bounds, axes, strides, most):
                     before = spent[
                         a + 1 if o == 0 else a, b + 1 if o == 1 else b, c + 1 if o == 2 else c
                     ]
+                    allowed, cost, least = possible[o, m], costs[o, m], through[o, m]
                     for i in range(n):
-                        if possible[o, m, i]:
-                            value = before[i] + costs[o, m, i]
-                            if value < best[i]:
-                                best[i] = value
-                            if value + below[i] <= most:
-                                cheap[o, m, i] = True
+                        value = before[i] + cost[i] if allowed[i] else np.inf
+                        best[i] = min(best[i], value)
+                        least[i] = min(least[i], value + below[i])
                 suffix_minimum(best, axes, strides)
-    return cheap
+    return through
 
 
 @njit(cache=True)
-def _contended(a, t, levels, possible, room):
+def _possible_points(costs, levels):
+    """Points at which boundaries may lie, and where those of boundary (o, m) start and end."""
+    n = costs.shape[2]
+    points = np.zeros(costs.size, dtype=np.int64)
+    span = np.zeros((3, costs.shape[1], 2), dtype=np.int64)
+    count = 0
+    for o in range(3):
+        for m in range(levels[o] - 1):
+            span[o, m, 0] = count
+            for i in range(n):
+                if costs[o, m, i] < np.inf:
+                    points[count] = i
+                    count += 1
+            span[o, m, 1] = count
+    return points[:count], span
+
+
+@njit(cache=True)
+def _packed(exponents, axes):
+    """Exponents of every point in one number, and the spare bit on top of each of them.
+
+    Point i divides point j if no spare bit is lost in j's number with them less i's. A
+    lattice that overflows 63 bits would not fit any memory.
+    """
+    packed = np.zeros(exponents.shape[0], dtype=np.int64)
+    spare = np.int64(0)
+    shift = 0
+    for k in range(axes.shape[0]):
+        bits = 0
+        while axes[k, 2] >> bits > 0:
+            bits += 1
+        for i in range(exponents.shape[0]):
+            packed[i] |= exponents[i, k] << shift
+        shift += bits
+        spare |= np.int64(1) << shift
+        shift += 1
+    return packed, spare
+
+
+@njit(cache=True)
+def _relevant(a, axes):
+    """[o]: bits of `_packed` numbers whose loops matter to operand o."""
+    masks = np.zeros(3, dtype=np.int64)
+    shift = 0
+    for k in range(axes.shape[0]):
+        bits = 0
+        while axes[k, 2] >> bits > 0:
+            bits += 1
+        for o in range(3):
+            if a.rel[o, axes[k, 0]] != 0:
+                masks[o] |= ((np.int64(1) << bits) - 1) << shift
+        shift += bits + 1
+    return masks
+
+
+@njit(cache=True)
+def _contended(a, t, levels, points, span, prices, room):
     """Memories that some choice of blocks overfills: how many, and every memory's rank or -1."""
     most = np.zeros(len(room))
     for o in range(3):
         for m in range(levels[o] - 1):
             high = 0.0
-            for i in range(t.bits.shape[2]):
-                if possible[o, m, i]:
-                    high = max(high, t.bits[o, m, i])
+            for j in range(span[o, m, 0], span[o, m, 1]):
+                high = max(high, t.bits[o, m, points[j]])
             most[a.mem_index[o, m]] += high
     rank = np.full(len(room), -1, dtype=np.int64)
     n = 0
     for k in range(len(room)):
-        if most[k] > room[k]:
+        if most[k] > room[k] or prices[k] > 0:
             rank[k] = n
             n += 1
     return n, rank
@@ -155,20 +208,6 @@ def _doubled(values):
 
 
 @njit(cache=True)
-def _may_gain(a, exponents, axes, o, low, high):
-    """Whether some loop between two points matters to operand o.
-
-    If none does, its boundary costs no more at the upper point and holds as much.
-    """
-    if low == high:
-        return True
-    for k in range(axes.shape[0]):
-        if exponents[low, k] < exponents[high, k] and a.rel[o, axes[k, 0]] != 0:
-            return True
-    return False
-
-
-@njit(cache=True)
 def _dominated(value, label, other, after):
     """Whether a partial chain taken up before costs and takes no more than this one."""
     while other >= 0:
@@ -195,8 +234,10 @@ def cheapest_fitting_chain(
     Returns (outcome, cost, partial chains) and the points in `chain` [o, m].
     """
     n = costs.shape[2]
-    possible = costs < np.inf
-    n_contended, rank = _contended(a, t, levels, possible, room)
+    points, span = _possible_points(costs, levels)
+    packed, spare = _packed(t.exponents, t.axes)
+    matters = _relevant(a, t.axes)
+    n_contended, rank = _contended(a, t, levels, points, span, prices, room)
     free = np.zeros(n_contended)
     price = np.zeros(n_contended)
     for k in range(len(room)):
@@ -252,15 +293,17 @@ def cheapest_fitting_chain(
             left[o] = m
             below = to_go[left[0], left[1], left[2]]
             priced_below = priced_to_go[left[0], left[1], left[2]]
-            for i in range(point + 1):
-                if not possible[o, m, i]:
-                    continue
+            for j in range(span[o, m, 0], span[o, m, 1]):
+                i = points[j]
+                if i > point:
+                    break
                 cost = value[label, 0] + costs[o, m, i]
                 if not cost + below[i] <= most:
                     continue
-                if not divides(t.exponents, i, point):
+                if ((packed[point] | spare) - packed[i]) & spare != spare:
                     continue
-                if not _may_gain(a, t.exponents, t.axes, o, i, point):
+                if i != point and ((packed[point] ^ packed[i]) & matters[o]) == 0:
+                    # The boundary costs no more at the upper point and holds as much.
                     continue
                 bound = cost + priced_below[i]
                 fits = True

@@ -10,20 +10,23 @@ improvement finds: the latency is the least of those tried.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 
 from cost.boundary_tables import OUT, SIZE
 from cost.chain_order import order_chain
-from cost.chain_space import ChainSpace, shared_out, spaces_of_known_width
+from cost.chain_space import ChainSpace, KnownWidths, shared_out
 from cost.layer_model import LayerModel
-from cost.least_chain import FOUND, ROUNDING, TOO_MANY, on_cheap_chains
+from cost.least_chain import FOUND, ROUNDING, TOO_MANY
 from cost.mapping_search import MappingPoint, best_mapping
 from cost.mapping_tables import MappingTables, energy_tables, with_views
 from problems.workload import LOOP_DIMS
 
 FEW_LABELS = 4_000
-"""Partial chains after which memories get prices, and a search among equals gives up."""
+"""Partial chains after which a search among equals gives up."""
+UNPRICED_LABELS = 50_000
+"""Partial chains after which memories get prices."""
 MOST_LABELS = 2_000_000
 """Partial chains after which the search over loop orders takes over."""
 TIE_PJ = 1e-9
@@ -83,34 +86,45 @@ def _least(whole: ChainSpace) -> _Least | None:
     chain = whole.cheapest(whole.tables.pj, whole.to_go)
     if whole.fits(chain):
         return _Least(space=whole, chain=chain, binds=False)
-    spaces = sorted(spaces_of_known_width(whole), key=lambda space: space.least_pj)
-    known = min((shared_out(space) for space in spaces), default=np.inf)
-    best = None
-    for space in spaces:
-        if space.least_pj > known * (1 + ROUNDING):
+    widths = KnownWidths(whole)
+    # Spaces by what their chains cost at least: first roughly, and once looked at exactly.
+    waiting = [
+        (bound, False, widest)
+        for bound, widest in zip(widths.bounds_pj(), widths.widest, strict=True)
+    ]
+    heapify(waiting)
+    spaces: dict[int, ChainSpace] = {}
+    best, known = None, np.inf
+    while waiting:
+        bound, exact, widest = heappop(waiting)
+        if bound == np.inf or bound > known * (1 + ROUNDING):
             break
-        found = _least_in(space, known * (1 + ROUNDING))
+        if not exact:
+            space = widths.space(widest)
+            if space is not None:
+                spaces[widest] = space
+                heappush(waiting, (space.least_pj, True, widest))
+            continue
+        found = _least_in(spaces[widest], known * (1 + ROUNDING))
         if found is None:
             continue
-        energy = space.energy_pj(found)
-        if best is None or energy < known:
-            best = _Least(space=space, chain=found, binds=True)
-        known = min(known, energy)
+        energy = spaces[widest].energy_pj(found)
+        if energy < known:
+            best = _Least(space=spaces[widest], chain=found, binds=True)
+            known = energy
     return best
 
 
 def _least_in(space: ChainSpace, most: float) -> np.ndarray | None:
     """The chain of least energy of a space, if one costs at most `most`."""
-    pj = space.tables.pj
-    if space.least_pj == np.inf:
-        return None
-    chain = space.cheapest(pj, space.to_go)
+    chain = space.cheapest(space.tables.pj, space.to_go)
     if space.fits(chain):
         return chain
-    outcome, chain = space.search(pj, space.to_go, most, FEW_LABELS)
+    most = min(most, shared_out(space) * (1 + ROUNDING))
+    outcome, chain = space.search(space.within(most), space.to_go, most, UNPRICED_LABELS)
     if outcome == TOO_MANY:
         most = min(most, space.set_prices() * (1 + ROUNDING))
-        outcome, chain = space.search(pj, space.to_go, most, MOST_LABELS)
+        outcome, chain = space.search(space.within(most), space.to_go, most, MOST_LABELS)
     if outcome == TOO_MANY:
         raise _TooManyError
     return chain if outcome == FOUND else None
@@ -138,7 +152,7 @@ def _faster(least: _Least, amounts: np.ndarray, best: _Ordered) -> _Ordered:
     space = least.space
     t, a, bounds = space.tables, space.model.arrays, space.bounds
     most = best.energy_pj * (1 + ROUNDING) - float(t.fixed_pj)
-    cheap = on_cheap_chains(t.pj, space.possible, space.to_go, bounds, t.axes, t.strides, most)
+    cheap = space.through_pj <= most
     if int(cheap.sum()) == int(bounds.sum()):
         return best
     views = with_views(a, space.sizes, space.levels, t, cheap, amounts)

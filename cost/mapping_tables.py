@@ -11,8 +11,8 @@ from cost.boundary_tables import (
     OUT,
     SIZE,
     block_amounts,
-    boundary_amounts,
     crossing_energy,
+    figures,
     instances,
     mac_link_energy,
     moves_of_outputs,
@@ -94,23 +94,30 @@ def energy_tables(a, sizes, levels):
         if a.rel[OUT, d] == 0 and q[d] > 1:
             sums_wait = True
     amounts = np.zeros((3, max_levels, n, 3))
+    counts = np.zeros((n, 2), dtype=np.int64)
+    # Counted alike in energy and latency, as where the unrolling leaves no remainder.
+    alike = a.exact or (energy_factor == latency_factor).all()
     for o in range(3):
         fixed_pj += mac_link_energy(a, o, q, energy_factor, sizes)
-        rel, precision = a.rel[o], a.precision[o]
+        rel, precision = a.rel[o], (a.precision[o, 0], a.precision[o, 1])
+        for i in range(n):
+            counts[i, 0], counts[i, 1] = visits(products[i], q, rel)
         for m in range(levels[o] - 1):
             # What does not change from point to point, once: this is where bounds spend time.
-            low, high = a.memory[a.mem_index[o, m]], a.memory[a.mem_index[o, m + 1]]
+            low, high = figures(a, o, m), figures(a, o, m + 1)
             n_low = instances(a, o, m + 1, energy_factor)
             n_high = instances(a, o, m + 2, energy_factor)
             ratio = unique_ratio(a, o, m + 1, energy_factor, sizes)
             whole = ratio if a.exact else unique_ratio(a, o, m + 1, latency_factor, sizes)
             below = unrolled_reach(a, o, energy_factor, m)
             above = unrolled_reach(a, o, energy_factor, m + 1)
+            below_at_once = unrolled_reach(a, o, latency_factor, m)
+            above_at_once = unrolled_reach(a, o, latency_factor, m + 1)
             for i in range(n):
                 held, moved = block_amounts(
                     rel, a.stride, a.exact, products[i], below, above, sizes, ratio
                 )
-                periods, distinct = visits(products[i], q, rel)
+                periods, distinct = counts[i, 0], counts[i, 1]
                 # Sums that go on above wait here unfinished; in the innermost level of O any.
                 waits = o == OUT and (periods > distinct or (m == 0 and sums_wait))
                 width = precision[0 if waits else 1]
@@ -124,9 +131,16 @@ def energy_tables(a, sizes, levels):
                     low, high, n_low, n_high, precision, moves, held, moved, ratio
                 )
                 amounts[o, m, i, 0] = held * width
-                if not a.exact:
-                    held, moved = boundary_amounts(
-                        a, o, m, products[i], latency_factor, sizes, whole
+                if not alike:
+                    held, moved = block_amounts(
+                        rel,
+                        a.stride,
+                        a.exact,
+                        products[i],
+                        below_at_once,
+                        above_at_once,
+                        sizes,
+                        whole,
                     )
                 amounts[o, m, i, 1] = held
                 amounts[o, m, i, 2] = moved
@@ -242,8 +256,8 @@ def completion_table(costs, possible, bounds, axes, strides):
                     before = out[
                         a - 1 if o == 0 else a, b - 1 if o == 1 else b, c - 1 if o == 2 else c
                     ]
+                    allowed, cost = possible[o, m], costs[o, m]
                     for i in range(n):
-                        if possible[o, m, i]:
-                            best[i] = min(best[i], before[i] + costs[o, m, i])
+                        best[i] = min(best[i], before[i] + cost[i] if allowed[i] else np.inf)
                 prefix_minimum(best, axes, strides)
     return out

@@ -15,8 +15,11 @@ from cost.mapping_tables import completion_table
 
 ROUNDS, STEPS = 2, 8
 """How often each memory is priced anew, and chains tried for each price."""
-HIGH = 1e3
-"""Share of a chain's cost that the bits too many are to save at the first price tried."""
+CLOSE = 1e-4
+"""Relative: a price is good enough if no chain lies further below the pieces known."""
+FIRST, GROWTH = 1e-2, 10.0
+"""Share of a chain's cost that the bits too many are to save at the first price tried, and
+by how much prices grow until a chain fits."""
 
 
 @njit(cache=True)
@@ -43,53 +46,50 @@ def _paid(costs, bits, a, levels, prices, chain):
 
 
 @njit(cache=True)
-def _cheapest(costs, bits, possible, a, t, levels, prices, memory, chain):
-    """Bits that the cheapest chain at these prices takes of a memory."""
+def _cheapest(costs, bits, possible, a, t, levels, prices, chain):
+    """Bits [memory] that the cheapest chain at these prices takes; `chain` receives it."""
     bounds = levels - 1
     paying = priced(costs, bits, a.mem_index, levels, prices)
     to_go = completion_table(paying, possible, bounds, t.axes, t.strides)
     trace_chain(paying, possible, to_go, bounds, t.exponents, chain)
-    taken = 0.0
+    taken = np.zeros(len(prices))
     for o in range(3):
         for m in range(bounds[o]):
-            if a.mem_index[o, m] == memory:
-                taken += bits[o, m, chain[o, m]]
+            taken[a.mem_index[o, m]] += bits[o, m, chain[o, m]]
     return taken
 
 
 @njit(cache=True)
-def _price(costs, bits, possible, a, t, levels, prices, memory, room, chains, met):
+def _price(costs, bits, possible, a, t, levels, prices, memory, room, chains, met, large, taken):
     """Best price of one memory, the others' as they are, and the chains met so far.
 
-    Cheapest chain over price is a concave line of straight pieces: from a chain that is
-    too large and one that fits, go to where their pieces meet until no chain lies below.
+    The cheapest chain without this price, number `large`, has `taken` too many bits of the
+    memory. The cheapest cost over the price is a concave line of straight pieces: from a chain
+    that is too large and one that fits, go to where their pieces meet until no chain lies
+    far below.
     """
-    prices[memory] = 0.0
-    large_bits = _cheapest(costs, bits, possible, a, t, levels, prices, memory, chains[met])
-    if large_bits <= room:
-        return 0.0, met + 1
-    large_cost = _paid(costs, bits, a, levels, prices, chains[met])
-    met += 1
+    large_cost, large_bits = _paid(costs, bits, a, levels, prices, chains[large]), taken
     small_cost, small_bits = np.inf, 0.0
-    price = HIGH * large_cost / max(1.0, large_bits - room)
+    price = FIRST * large_cost / (large_bits - room)
     for _ in range(STEPS):
         chain = chains[met]
         prices[memory] = price
-        taken = _cheapest(costs, bits, possible, a, t, levels, prices, memory, chain)
+        taken = _cheapest(costs, bits, possible, a, t, levels, prices, chain)[memory]
         prices[memory] = 0.0
         cost = _paid(costs, bits, a, levels, prices, chain)
         met += 1
         known = min(large_cost + price * large_bits, small_cost + price * small_bits)
-        if small_cost < np.inf and cost + price * taken >= known * (1 - 1e-12):
+        if small_cost < np.inf and cost + price * taken >= known * (1 - CLOSE):
             return price, met
         if taken <= room:
             small_cost, small_bits = cost, taken
-        elif small_cost < np.inf:
-            large_cost, large_bits = cost, taken
         else:
-            return 0.0, met
-        price = (small_cost - large_cost) / (large_bits - small_bits)
-    return price, met
+            large_cost, large_bits = cost, taken
+        if small_cost < np.inf:
+            price = (small_cost - large_cost) / (large_bits - small_bits)
+        else:
+            price *= GROWTH
+    return price if small_cost < np.inf else 0.0, met
 
 
 @njit(cache=True)
@@ -102,9 +102,40 @@ def memory_prices(a, t, levels, costs, possible, room):
     prices = np.zeros(n)
     chains = np.zeros((ROUNDS * n * (STEPS + 1), *costs.shape[:2]), dtype=np.int64)
     met = 0
+    taken, last = np.zeros(n), 0
+    # How often prices changed, now, when `taken` was found and when each memory was priced.
+    changes, found = 0, -1
+    priced_at = np.full(n, -1, dtype=np.int64)
     for _ in range(ROUNDS):
         for k in range(n):
-            prices[k], met = _price(
-                costs, t.bits, possible, a, t, levels, prices, k, room[k], chains, met
-            )
+            if priced_at[k] == changes:
+                continue
+            before = prices[k]
+            if before > 0 or found != changes:
+                prices[k] = 0.0
+                taken = _cheapest(costs, t.bits, possible, a, t, levels, prices, chains[met])
+                last = met
+                met += 1
+                found = -1 if before > 0 else changes
+            price = 0.0
+            if taken[k] > room[k]:
+                price, met = _price(
+                    costs,
+                    t.bits,
+                    possible,
+                    a,
+                    t,
+                    levels,
+                    prices,
+                    k,
+                    room[k],
+                    chains,
+                    met,
+                    last,
+                    taken[k],
+                )
+            if price != before:
+                changes += 1
+            prices[k] = price
+            priced_at[k] = changes
     return prices, chains[:met]

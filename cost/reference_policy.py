@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cost.copies import CopyAction
-from cost.mapping import TemporalMapping
+from cost.least_demand import least_overflows
+from cost.mapping import LayerTile, TemporalMapping, memory_operand, operand_names
 from cost.overlap import OverlapMode
 from cost.policy_result import (
     MappedLayer,
@@ -98,7 +99,7 @@ def reference_schedule(
     for layer in workload.layers:
         if not rules.true_spans and (layer.dilation_x, layer.dilation_y) != (1, 1):
             raise ReferenceRuleError(f"layer {layer.name}: the rules {rules.name} know no dilation")
-    memo = RaisingMapper(hardware, mapper)
+    memo = RaisingMapper(hardware, workload.name, rules, mapper)
     chosen = automatic_stacks(hardware, workload) if stacks is None else stacks
     return summarise(
         hardware,
@@ -113,8 +114,8 @@ class RaisingMapper:
     Raises NoMappingError if nothing fits over all levels.
     """
 
-    def __init__(self, hardware: Hardware, mapper: Mapper) -> None:
-        self._hardware = hardware
+    def __init__(self, hardware: Hardware, workload: str, rules: RuleSet, mapper: Mapper) -> None:
+        self._hardware, self._workload, self._rules = hardware, workload, rules
         self._mapper = mapper
         self._known: dict[_MappingKey, MappedLayer | None] = {}
 
@@ -129,10 +130,33 @@ class RaisingMapper:
             mapped = self._known[key]
             if mapped is not None:
                 return mapped, kept
-        raise NoMappingError(
+        raise self._no_mapping(layer, sizes, kept)
+
+    def _no_mapping(
+        self, layer: Layer, sizes: Mapping[str, int], levels: Mapping[Operand, int]
+    ) -> NoMappingError:
+        """The error, with the memory that even the smallest blocks overfill furthest."""
+        hardware = self._hardware
+        tile = LayerTile(
+            layer=layer,
+            sizes=tuple(sizes.items()),
+            levels={name: levels[memory_operand(name)] for name in operand_names(layer)},
+        )
+        unroll = hardware.unrolling(self._workload, layer)
+        cause, lever = f"fits the memories of {hardware.name}", ""
+        over = least_overflows(hardware, unroll, tile, self._rules)
+        if over:
+            worst = max(over, key=lambda each: each.held_bits / each.budget_bits)
+            memory = hardware.memories[worst.memory].name
+            cause += (
+                f": its smallest blocks in {memory} need {worst.held_bits:,} bits, the limit "
+                f"is {worst.budget_bits:,} bits"
+            )
+            lever = f" or enlarge {memory}"
+        return NoMappingError(
             f"no temporal mapping of layer {layer.name} at sizes "
-            f"{', '.join(f'{dim}={size}' for dim, size in sizes.items())} fits the memories "
-            f"of {self._hardware.name}; try a smaller tile"
+            f"{', '.join(f'{dim}={size}' for dim, size in sizes.items())} {cause}; "
+            f"try a smaller tile{lever}"
         )
 
 

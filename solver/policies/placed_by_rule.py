@@ -105,8 +105,9 @@ class Mappers:
     def onto(self, hardware: Hardware) -> RaisingMapper:
         """The mapper onto `hardware`; it remembers what it was asked."""
         if hardware not in self._known:
-            mapper = exact_mapper(hardware, self.problem.workload.name, self.rules)
-            self._known[hardware] = RaisingMapper(hardware, mapper)
+            workload = self.problem.workload.name
+            mapper = exact_mapper(hardware, workload, self.rules)
+            self._known[hardware] = RaisingMapper(hardware, workload, self.rules, mapper)
         return self._known[hardware]
 
 

@@ -104,6 +104,7 @@ def test_energy_is_the_least_where_memories_bind(
 ) -> None:
     """Tests prices on memories, and the search over loop orders that takes over at last."""
     monkeypatch.setattr("cost.least_energy.FEW_LABELS", 1)
+    monkeypatch.setattr("cost.least_energy.UNPRICED_LABELS", 1)
     monkeypatch.setattr("cost.least_energy.MOST_LABELS", most)
     wrong = [mismatch(seed, rules) for seed in range(400, 415)]
     assert not any(wrong), next(text for text in wrong if text)

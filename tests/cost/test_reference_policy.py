@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from cost.exact_mapper import exact_mapper
 from cost.loop_order_search import LoopOrderSearch
 from cost.overlap import OverlapMode
 from cost.policy_result import MappedLayer, Mapper, PolicyResult, ScheduledTile
 from cost.reference_graph import ReferenceRuleError
 from cost.reference_mapper import loop_order_mapper
 from cost.reference_policy import NoMappingError, reference_schedule
+from cost.rules import DEFINES
 from problems import Hardware, Layer, Operand, load_problem
 
 GOLDEN = sorted((Path(__file__).parents[1] / "data" / "golden").glob("schedule_*.json"))
@@ -268,3 +270,21 @@ def test_nothing_fits() -> None:
     golden = {"problem": "fsrcnn@meta-proto-df", "mode": "fully-recompute", "tile": [60, 72]}
     with pytest.raises(NoMappingError, match="layer 0 at sizes B=1, K=56, C=1, OY=46, OX=70"):
         schedule(golden, lambda layer, sizes, levels: None)
+
+
+def test_error_names_the_memory_that_the_smallest_blocks_overfill() -> None:
+    """Tests an add: its two inputs share a memory too small for one step of the array."""
+    problem = load_problem("resnet-18-padded@tesla-npu-like")
+    mapper = exact_mapper(problem.hardware, problem.workload.name, DEFINES)
+    text = (
+        r"layer layer1\.0\.add at sizes .* fits the memories of tesla-npu-like: its smallest "
+        "blocks in sram_1KB_I need 15,568 bits, the limit is 8,192 bits"
+    )
+    with pytest.raises(NoMappingError, match=text):
+        reference_schedule(
+            problem.hardware,
+            problem.workload,
+            mode=OverlapMode.FULLY_CACHED,
+            tile=(28, 28),
+            mapper=mapper,
+        )
