@@ -9,6 +9,7 @@ from cost.recost import recost
 from cost.rules import DEFINES
 from problems import Layer, Padding, Problem, ProblemError, load_problem
 from solver.cli import main
+from solver.compare import compare
 from solver.comparison import policy_point
 from solver.objective import Objective
 from solver.policies.decided import DecidedPoints, uniform_stacks
@@ -61,6 +62,17 @@ def test_fused_block_is_no_dearer_than_by_rule(block: Problem, mode: OverlapMode
 def found_all(notes: tuple[str, ...]) -> bool:
     """Whether the answer says what of the space the reference's rules leave out."""
     return any("the reference writes out no other" in note for note in notes)
+
+
+def test_nothing_that_compare_knows_is_better(block: Problem) -> None:
+    """Tests every policy on the block, those included that split and join stacks."""
+    found = compare(
+        block, Objective.ENERGY, DEFINES, tiles=parse_tiles(TILES), time_limit_s=60, workers=1
+    )
+    assert found.proven and found.contradictions == ()
+    values = [row.value(Objective.ENERGY) for row in found.rows]
+    assert found.optimum.value is not None and None not in values
+    assert min(v for v in values if v is not None) * SLACK >= found.optimum.value
 
 
 def test_no_stack_leaves_a_map_behind(block: Problem) -> None:
