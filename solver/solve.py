@@ -141,8 +141,8 @@ class _Search:
         self._phase_start = self.started
         self._heard: WeightedOptimum | None = None
         self.planes = HalfPlanes()
-        self.slant = (1.0, 0.0)
-        """Weights along which the bounds of options were compared last."""
+        self.slants: list[tuple[float, float]] = []
+        """Weights along which the bounds of options were compared."""
 
     @property
     def incumbent(self) -> float:
@@ -200,17 +200,16 @@ class _Search:
                 break
         self._phase("opening")
 
-    def _bound_layers(self, pool: Pool, reaches: tuple[float, ...], most: float = np.inf) -> None:
+    def _bound_layers(self, pool: Pool, reaches: tuple[float, ...]) -> None:
         """Bound the layer-tiles of the most promising options, and of those a little less so."""
         for reach in reaches:
             energy, latency = floor_of(pool)
             if not np.isfinite(energy):
                 break
-            self.slant = tangent(self.objective, energy, latency)
-            refine_near(
-                pool, self.objective, self.incumbent, self.slant, reach, pause=self.limits.left
-            )
-            self._raise_bound(pool.lower_bound(self.objective, self.slant))
+            slant = tangent(self.objective, energy, latency)
+            self.slants.append(slant)
+            refine_near(pool, self.objective, self.incumbent, slant, reach, pause=self.limits.left)
+            self._raise_bound(pool.lower_bound(self.objective, slant))
         self._phase("bound layers")
 
     def _prune(self, pool: Pool) -> None:
@@ -267,8 +266,8 @@ class _Search:
                 break
 
     def _prove_floors(self, pool: Pool) -> None:
-        """Put into the proof the bounds on energy, on latency, and on both as weighed last."""
-        for weights in {(1.0, 0.0): None, (0.0, 1.0): None, self.slant: None}:
+        """Put into the proof the bounds on energy, on latency, and on both as weighed so far."""
+        for weights in dict.fromkeys([(1.0, 0.0), (0.0, 1.0), *self.slants]):
             ahead, _ = pool.ways(weights)
             floor = ahead.get(pool.end, np.inf)
             if np.isfinite(floor):
