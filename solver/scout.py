@@ -125,6 +125,11 @@ class Scout:
         if np.isfinite(energy):
             self._dive(self._hasty(-1, in_place=True), tangent(self.objective, energy, latency))
 
+    def place(self) -> None:
+        """Hand on a schedule that uses the memories on chip, if one is soon found."""
+        weights = tangent(self.objective, *floor_of(self.pool))
+        self._dive(self._hasty(-1), weights, STUBBORN_RISES)
+
     def _hasty(self, patience: float, *, in_place: bool = False) -> WeightedSolver:
         """A solver for dives, of its own: what it takes for bounds is none."""
         builder = ChoiceBuilder(

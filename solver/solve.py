@@ -141,6 +141,8 @@ class _Search:
         self._phase_start = self.started
         self._heard: WeightedOptimum | None = None
         self.planes = HalfPlanes()
+        self.opening: Scout | None = None
+        """Who found the schedule to have before the clock may run out."""
         self.slants: list[tuple[float, float]] = []
         """Weights along which the bounds of options were compared."""
 
@@ -166,6 +168,9 @@ class _Search:
             self._raise_bound(pool.lower_bound(self.objective))
             if not np.isfinite(pool.lower_bound(self.objective)):
                 raise self._infeasible()
+            if self.opening is not None:
+                self.opening.place()
+                self._phase("opening")
             self._bound_layers(pool, NEAR)
             if not np.isfinite(floor_of(pool)[0]):
                 raise self._infeasible()
@@ -195,8 +200,10 @@ class _Search:
             if not has_path(small, max(r.head for r in self.ranges)):
                 return
             pool = make_pool(Screen(self.tables, small))
-            Scout(pool, self.builder, self.limits, self.objective, self._consider).open()
+            scout = Scout(pool, self.builder, self.limits, self.objective, self._consider)
+            scout.open()
             if self.point is not None:
+                self.opening = scout
                 break
         self._phase("opening")
 
