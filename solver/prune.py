@@ -253,6 +253,7 @@ def refine_near(
     those one by one is quicker, floors stay as they are. `pause` is called often, and may raise.
     """
     while True:
+        pause()
         near, options = _near(pool, objective, incumbent, weights, reach)
         tiles = pool.screen.count(near)
         if not 0 < sum(tiles.values()) <= min(MOST_TILES, TILES_AN_OPTION * options):
@@ -282,6 +283,7 @@ def refine_by_layer(
         if rise > 0
     }
     for at in sorted(rises, key=lambda found: -rises[found]):
+        pause()
         near, options = _near(pool, objective, incumbent, weights, reach)
         # Sizes of tiles go with the options that they occur in.
         if pool.screen.count(near).get(at, 0) <= TILES_AN_OPTION_AND_LAYER * options:
