@@ -24,6 +24,8 @@ SAFETY = 1e-9
 """Relative margin of pruning by floats: an option within it of the incumbent stays."""
 MOST_TILES = 16_000
 """Layer-tiles bounded at a time; only speed depends on it."""
+WORTHWHILE = 0.01
+"""Relative rise of the bound of all after which layers are bounded once more."""
 TILES_AN_OPTION, TILES_AN_OPTION_AND_LAYER, LEAST_TILES = 2.0, 0.5, 100
 """Layer-tiles that may be bounded for each option that they may decide, in all and of one layer,
 and how many take as long as passing over the pool once; only speed depends on them."""
@@ -254,7 +256,8 @@ def refine_near(
     """
     while True:
         pause()
-        near, options = _near(pool, objective, incumbent, weights, reach)
+        near = _near(pool, objective, incumbent, weights, reach)
+        options = sum(int(mask.sum()) for _, mask in near)
         tiles = pool.screen.count(near)
         if not 0 < sum(tiles.values()) <= min(MOST_TILES, TILES_AN_OPTION * options):
             return
@@ -273,22 +276,27 @@ def refine_by_layer(
 ) -> None:
     """The same where tiles are many: layer by layer, as far as it is worth it.
 
-    Those first that promise most for the tiles they have. Where these are too many for the
-    options that they occur in, floors stay as they are.
+    Those first that promise most for the tiles they have, anew while that raises the bound of
+    all. Where tiles are too many for the options that may beat `incumbent`, floors stay as they
+    are.
     """
-    near, _ = _near(pool, objective, incumbent, weights, reach)
-    rises = {
-        at: rise / (tiles + LEAST_TILES)
-        for at, (rise, tiles) in pool.screen.promises(near, weights, pause).items()
-        if rise > 0
-    }
-    for at in sorted(rises, key=lambda found: -rises[found]):
-        pause()
-        near, options = _near(pool, objective, incumbent, weights, reach)
-        # Sizes of tiles go with the options that they occur in.
-        if pool.screen.count(near).get(at, 0) <= TILES_AN_OPTION_AND_LAYER * options:
-            pool.screen.sharpen((at,), near, pause)
-            pool.refresh()
+    below, start = 0.0, pool.alive()
+    while (least := pool.lower_bound(objective, weights)) > below * (1 + WORTHWHILE):
+        below = least
+        near = _near(pool, objective, incumbent, weights, reach)
+        rises = {
+            at: rise / (tiles + LEAST_TILES)
+            for at, (rise, tiles) in pool.screen.promises(near, weights, pause).items()
+            if rise > 0
+        }
+        for at in sorted(rises, key=lambda found: -rises[found]):
+            pause()
+            near = _near(pool, objective, incumbent, weights, reach)
+            # As the bound rises all that may beat the incumbent would have to be looked at.
+            if pool.screen.count(near).get(at, 0) <= TILES_AN_OPTION_AND_LAYER * start:
+                pool.screen.sharpen((at,), near, pause)
+                pool.refresh()
+                pool.prune(objective, incumbent, weights)
 
 
 def _near(
@@ -297,18 +305,17 @@ def _near(
     incumbent: float,
     weights: tuple[float, float],
     reach: float,
-) -> tuple[Near, int]:
-    """The promising options of a pool and how many they are; none if there is no schedule."""
+) -> Near:
+    """The promising options of a pool; none if there is no schedule."""
     least = pool.lower_bound(objective, weights)
     if not np.isfinite(least):
-        return [], 0
+        return []
     limit = min(incumbent, least * (1 + reach))
     bounds = pool.bounds(objective, weights)
-    near = [
+    return [
         (r.screened.range, r.alive & (bound * (1 - SAFETY) <= limit))
         for r, bound in zip(pool.ranges, bounds, strict=True)
     ]
-    return near, sum(int(mask.sum()) for _, mask in near)
 
 
 def refine_by_option(pool: Pool, limit: int | None = None) -> None:

@@ -160,8 +160,11 @@ class Scout:
         """
         # Whatever the objective: the product ranks best while bounds are rough.
         focus = self.pool.focus(self.pool.most_promising(Objective.EDP, PROMISING))
-        refine_by_option(focus)
+        near = [(r.screened.range, r.alive) for r in focus.ranges]
+        focus.screen.sharpen(focus.screen.count(near), near, self.limits.left)
+        focus.refresh()
         focus = focus.focus(focus.most_promising(Objective.EDP, PROMISING // 8))
+        refine_by_option(focus)
         energy, latency = floor_of(focus)
         if not np.isfinite(energy):
             # They do not make a path: all options may.

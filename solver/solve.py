@@ -168,15 +168,22 @@ class _Search:
             self._raise_bound(pool.lower_bound(self.objective))
             if not np.isfinite(pool.lower_bound(self.objective)):
                 raise self._infeasible()
-            if self.opening is not None:
+            if self.opening is not None and self.tables.rules.joint_capacity:
+                # The reference's first tiles make this too hard (see `Scout`).
                 self.opening.place()
                 self._phase("opening")
             self._bound_layers(pool, NEAR)
             if not np.isfinite(floor_of(pool)[0]):
                 raise self._infeasible()
-            Scout(pool, self.builder, self.limits, self.objective, self._consider).run()
+            scout = Scout(pool, self.builder, self.limits, self.objective, self._consider)
+            scout.run()
             self._phase("first schedule")
             self._prune(pool)
+            if not self.tables.rules.joint_capacity and np.isfinite(floor_of(pool)[0]):
+                # The one path solved was chosen by floors: these bounds choose better.
+                scout.run()
+                self._phase("first schedule")
+                self._prune(pool)
             self._decide(pool)
             self._phase("decide")
             if self.point is None:
@@ -221,11 +228,13 @@ class _Search:
 
     def _prune(self, pool: Pool) -> None:
         weights = tangent(self.objective, *(self.point or floor_of(pool)))
-        self.counts["after floors"] = pool.prune(self.objective, self.incumbent, weights)
+        alive = pool.prune(self.objective, self.incumbent, weights)
+        self.counts.setdefault("after floors", alive)
         self._bound_layers(pool, FAR)
         refine_by_layer(
             pool, self.objective, self.incumbent, weights, FAR[-1], pause=self.limits.left
         )
+        self._phase("bound layers")
         self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent, weights)
         self._raise_bound(pool.lower_bound(self.objective))
         if self.objective is not Objective.EDP or pool.alive() > MANY:
