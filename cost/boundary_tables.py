@@ -130,6 +130,18 @@ def visits(point_product, q, rel):
 
 
 @njit(cache=True)
+def visits_above(above, rel):
+    """`visits` where the loop products `above` the boundary are at hand."""
+    periods = 1
+    distinct = 1
+    for d in range(N_DIMS):
+        periods *= above[d]
+        if rel[d] == 1:
+            distinct *= above[d]
+    return periods, distinct
+
+
+@njit(cache=True)
 def spatial_sums_above(a, m, factor):
     """Whether an irrelevant dim is unrolled above level m + 1 of O: sums stay partial there."""
     for k in range(factor.shape[0]):

@@ -105,11 +105,15 @@ def lattice_points(axes):
         count *= axes[a, 2] + 1
     exponents = np.zeros((count, n_axes), dtype=np.int64)
     products = np.ones((count, N_DIMS), dtype=np.int64)
-    for point in range(count):
-        for a in range(n_axes):
-            e = (point // strides[a]) % (axes[a, 2] + 1)
-            exponents[point, a] = e
-            products[point, axes[a, 0]] *= axes[a, 1] ** e
+    done = 1
+    for a in range(n_axes):
+        # As the points before, with one more of this prime.
+        for point in range(done, done * (axes[a, 2] + 1)):
+            exponents[point] = exponents[point - done]
+            products[point] = products[point - done]
+            exponents[point, a] += 1
+            products[point, axes[a, 0]] *= axes[a, 1]
+        done *= axes[a, 2] + 1
     return strides, exponents, products
 
 

@@ -18,7 +18,7 @@ from cost.boundary_tables import (
     moves_of_outputs,
     unique_ratio,
     unrolled_reach,
-    visits,
+    visits_above,
 )
 from cost.lattice import (
     N_DIMS,
@@ -101,7 +101,8 @@ def energy_tables(a, sizes, levels):
         fixed_pj += mac_link_energy(a, o, q, energy_factor, sizes)
         rel, precision = a.rel[o], (a.precision[o, 0], a.precision[o, 1])
         for i in range(n):
-            counts[i, 0], counts[i, 1] = visits(products[i], q, rel)
+            # Loops that are not below point i are those below its mirror image.
+            counts[i, 0], counts[i, 1] = visits_above(products[n - 1 - i], rel)
         for m in range(levels[o] - 1):
             # What does not change from point to point, once: this is where bounds spend time.
             low, high = figures(a, o, m), figures(a, o, m + 1)
@@ -239,7 +240,7 @@ def completion_table(costs, possible, bounds, axes, strides):
     `costs` and `possible` [o, m, point].
     """
     n = costs.shape[2]
-    out = np.full((bounds[0] + 1, bounds[1] + 1, bounds[2] + 1, n), np.inf)
+    out = np.empty((bounds[0] + 1, bounds[1] + 1, bounds[2] + 1, n))
     placed = np.zeros(3, dtype=np.int64)
     for a in range(bounds[0] + 1):
         for b in range(bounds[1] + 1):
@@ -249,6 +250,7 @@ def completion_table(costs, possible, bounds, axes, strides):
                     best[:] = 0.0
                     continue
                 placed[0], placed[1], placed[2] = a, b, c
+                started = False
                 for o in range(3):
                     if placed[o] == 0:
                         continue
@@ -257,7 +259,12 @@ def completion_table(costs, possible, bounds, axes, strides):
                         a - 1 if o == 0 else a, b - 1 if o == 1 else b, c - 1 if o == 2 else c
                     ]
                     allowed, cost = possible[o, m], costs[o, m]
-                    for i in range(n):
-                        best[i] = min(best[i], before[i] + cost[i] if allowed[i] else np.inf)
+                    if started:
+                        for i in range(n):
+                            best[i] = min(best[i], before[i] + cost[i] if allowed[i] else np.inf)
+                    else:
+                        for i in range(n):
+                            best[i] = before[i] + cost[i] if allowed[i] else np.inf
+                    started = True
                 prefix_minimum(best, axes, strides)
     return out
