@@ -21,8 +21,11 @@ class Occupancy(NamedTuple):
     """What a placement of one kind of tile occupies, by the tables' axes.
 
     Memory indices (-1: none) `weight_mem` [e, w], `input_mem` [i], `output_mem` [o],
-    `h_mem` [e, a] (per h_use entry), `v_mem` [e, c]; bits per layer; `room` [memory] bits,
-    infinite for DRAM. `linked`: see `kind_paths`.
+    `h_mem` [e, a] (per h_use entry), `v_mem` [e, c], `fetch_mem` [e, p] (per producer entry:
+    where a tile from outside is put down); bits of the same axes, of weights per layer; `room`
+    [memory] bits beside whole maps, infinite for DRAM. Tiles wait for later readers while
+    layers [start, stop) run: outputs `waits` [e], tiles from outside `fetch_waits` [e]. Only at
+    steps that a layer `runs` is room asked for. `linked`: see `kind_paths`.
     """
 
     weight_mem: np.ndarray
@@ -30,11 +33,17 @@ class Occupancy(NamedTuple):
     output_mem: np.ndarray
     h_mem: np.ndarray
     v_mem: np.ndarray
+    fetch_mem: np.ndarray
     weight_bits: np.ndarray
     input_bits: np.ndarray
     output_bits: np.ndarray
     h_bits: np.ndarray
     v_bits: np.ndarray
+    output_waiting_bits: np.ndarray
+    fetch_bits: np.ndarray
+    waits: np.ndarray
+    fetch_waits: np.ndarray
+    runs: np.ndarray
     room: np.ndarray
     linked: np.ndarray
 
@@ -58,27 +67,100 @@ def priced(cost_f, cost_g, price, x):
     paid_f = cost_f.copy()
     paid_g = cost_g.copy()
     for e in range(n):
+        for o in range(cost_f.shape[3]):
+            m = x.output_mem[o]
+            extra = price[e, m] * x.output_bits[e, o]
+            for step in range(x.waits[e, 0], x.waits[e, 1]):
+                extra += price[step, m] * x.output_waiting_bits[e]
+            if extra > 0:
+                paid_f[e, :, :, o] += extra
+        for i in range(cost_f.shape[2]):
+            extra = price[e, x.input_mem[i]] * x.input_bits[e, i]
+            if extra > 0:
+                paid_f[e, :, i] += extra
         for w in range(cost_f.shape[1]):
             m = x.weight_mem[e, w]
-            if m < 0:
-                continue
-            for i in range(cost_f.shape[2]):
-                for o in range(cost_f.shape[3]):
-                    paid_f[e, w, i, o] += (
-                        total[m] * x.weight_bits[e]
-                        + price[e, x.input_mem[i]] * x.input_bits[e]
-                        + price[e, x.output_mem[o]] * x.output_bits[e]
-                    )
+            if m >= 0 and total[m] > 0:
+                paid_f[e, w] += total[m] * x.weight_bits[e]
         for a in range(cost_g.shape[3]):
-            for c in range(cost_g.shape[5]):
+            m = x.h_mem[e, a]
+            if m >= 0 and total[m] > 0:
+                paid_g[e, :, :, a] += total[m] * x.h_bits[e, a]
+        for c in range(cost_g.shape[5]):
+            m = x.v_mem[e, c]
+            if m >= 0 and total[m] > 0:
+                paid_g[e, :, :, :, :, c] += total[m] * x.v_bits[e, c]
+        for p in range(x.fetch_mem.shape[1]):
+            m = x.fetch_mem[e, p]
+            if m >= 0:
                 extra = 0.0
-                if x.h_mem[e, a] >= 0:
-                    extra += total[x.h_mem[e, a]] * x.h_bits[e]
-                if x.v_mem[e, c] >= 0:
-                    extra += total[x.v_mem[e, c]] * x.v_bits[e]
+                for step in range(x.fetch_waits[e, 0], x.fetch_waits[e, 1]):
+                    extra += price[step, m] * x.fetch_bits[e]
                 if extra > 0:
-                    paid_g[e, :, :, a, :, c] += extra
+                    paid_g[e, p] += extra
     return paid_f, paid_g, fixed
+
+
+@njit(cache=True)
+def close_misfits(f, g, x):
+    """Make infinite, in place, what does not fit its memories even alone beside whole maps.
+
+    f [layer, W, I, O, (pJ, cycles)], g [layer, producer, I, h_use, h_make, v, (pJ, cycles)].
+    """
+    for e in range(f.shape[0]):
+        if not x.runs[e]:
+            continue
+        for w in range(f.shape[1]):
+            for i in range(f.shape[2]):
+                for o in range(f.shape[3]):
+                    mw, mi, mo = x.weight_mem[e, w], x.input_mem[i], x.output_mem[o]
+                    weight = x.weight_bits[e] if mw >= 0 else 0.0
+                    held, made = x.input_bits[e, i], x.output_bits[e, o]
+                    if (
+                        (mw >= 0 and weight + held * (mi == mw) + made * (mo == mw) > x.room[mw])
+                        or held + weight * (mw == mi) + made * (mo == mi) > x.room[mi]
+                        or made + weight * (mw == mo) + held * (mi == mo) > x.room[mo]
+                    ):
+                        f[e, w, i, o] = np.inf
+        for a in range(g.shape[3]):
+            if x.h_mem[e, a] >= 0 and x.h_bits[e, a] > x.room[x.h_mem[e, a]]:
+                g[e, :, :, a] = np.inf
+        for c in range(g.shape[5]):
+            if x.v_mem[e, c] >= 0 and x.v_bits[e, c] > x.room[x.v_mem[e, c]]:
+                g[e, :, :, :, :, c] = np.inf
+        for p in range(x.fetch_mem.shape[1]):
+            m = x.fetch_mem[e, p]
+            if m >= 0 and x.fetch_bits[e] > x.room[m]:
+                g[e, p] = np.inf
+
+
+@njit(cache=True)
+def _occupied(pick_f, pick_g, x):
+    """Bits [layer, memory] that the placement of some picks takes at every step."""
+    n = pick_f.shape[0]
+    n_mem = x.room.shape[0]
+    stays = np.zeros(n_mem)
+    use = np.zeros((n, n_mem))
+    for e in range(n):
+        m = x.weight_mem[e, pick_f[e, 0]]
+        if m >= 0:
+            stays[m] += x.weight_bits[e]
+        m = x.h_mem[e, pick_g[e, 2]]
+        if m >= 0:
+            stays[m] += x.h_bits[e, pick_g[e, 2]]
+        m = x.v_mem[e, pick_g[e, 4]]
+        if m >= 0:
+            stays[m] += x.v_bits[e, pick_g[e, 4]]
+        use[e, x.input_mem[pick_f[e, 1]]] += x.input_bits[e, pick_f[e, 1]]
+        m = x.output_mem[pick_f[e, 2]]
+        use[e, m] += x.output_bits[e, pick_f[e, 2]]
+        for step in range(x.waits[e, 0], x.waits[e, 1]):
+            use[step, m] += x.output_waiting_bits[e]
+        m = x.fetch_mem[e, pick_g[e, 0]]
+        if m >= 0:
+            for step in range(x.fetch_waits[e, 0], x.fetch_waits[e, 1]):
+                use[step, m] += x.fetch_bits[e]
+    return use + stays
 
 
 @njit(cache=True)
@@ -90,6 +172,8 @@ def capacity_prices(cost_f, cost_g, x, rounds):
     """
     n = cost_f.shape[0]
     n_mem = x.room.shape[0]
+    # Whole maps may leave no room at all.
+    scale = np.maximum(x.room, 1.0)
     price = np.zeros((n, n_mem))
     best_price = price.copy()
     pick_f = np.zeros((n, 3), dtype=np.int64)
@@ -116,27 +200,14 @@ def capacity_prices(cost_f, cost_g, x, rounds):
                 step *= 0.5
                 stale = 0
         # What the cheapest placement occupies at each step, less what there is.
-        held = np.zeros(n_mem)
-        for e in range(n):
-            m = x.weight_mem[e, pick_f[e, 0]]
-            if m >= 0:
-                held[m] += x.weight_bits[e]
-            if x.h_mem[e, pick_g[e, 2]] >= 0:
-                held[x.h_mem[e, pick_g[e, 2]]] += x.h_bits[e]
-            if x.v_mem[e, pick_g[e, 4]] >= 0:
-                held[x.v_mem[e, pick_g[e, 4]]] += x.v_bits[e]
+        use = _occupied(pick_f, pick_g, x)
         norm = 0.0
         excess = np.zeros((n, n_mem))
         for e in range(n):
             for m in range(n_mem):
-                if np.isinf(x.room[m]):
+                if np.isinf(x.room[m]) or not x.runs[e]:
                     continue
-                use = held[m]
-                if x.input_mem[pick_f[e, 1]] == m:
-                    use += x.input_bits[e]
-                if x.output_mem[pick_f[e, 2]] == m:
-                    use += x.output_bits[e]
-                over = (use - x.room[m]) / x.room[m]
+                over = (use[e, m] - x.room[m]) / scale[m]
                 if over > 0 or price[e, m] > 0:
                     excess[e, m] = over
                     norm += over * over
@@ -146,5 +217,5 @@ def capacity_prices(cost_f, cost_g, x, rounds):
         for e in range(n):
             for m in range(n_mem):
                 if excess[e, m] != 0.0:
-                    price[e, m] = max(0.0, price[e, m] + reach * excess[e, m] / x.room[m])
+                    price[e, m] = max(0.0, price[e, m] + reach * excess[e, m] / scale[m])
     return best, best_price, best_pick

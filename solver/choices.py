@@ -11,17 +11,20 @@ from cost.capacity_bound import capacity_prices, priced
 from cost.kind_paths import cheapest, kind_through, weigh_table
 from cost.mapping_search import MappingPoint
 from cost.stack_tiles import StackTiling
+from solver.kind_tables import KindTables
 from solver.mapping_store import EQUAL, MappedTile, MappingStore, Memories, weigh_point
 from solver.stack_tables import (
     PRICE_ROUNDS,
-    KindTables,
     StackOption,
     StackTables,
-    main_kind,
+    tiles_that_run,
 )
 
 MARGIN = 1e-9
 """Relative slack added before an entry is dropped: float sums in another order differ."""
+HARD = 1e5
+"""Nodes of search after which a placement of a layer-tile stands at its bound unless CP-SAT
+chooses it; only speed depends on it."""
 NOTHING = MappingPoint(
     energy_pj=0.0, latency_cycles=0, held_bits=(), loops=(), cuts={}, double_buffered={}
 )
@@ -148,12 +151,12 @@ class ChoiceBuilder:
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         """Weighted cost tables (f, g) per kind: true where a mapping is known, else bounds.
 
-        The commonest kind carries the weights' arrival, shared out over its tiles.
+        All tiles carry a share of the weights' arrival.
         """
         tiling, kinds = self._kinds(option)
-        main = main_kind(tiling)
+        tiles = tiles_that_run(tiling)
         out = []
-        for k, kind in enumerate(kinds):
+        for kind in kinds:
             cost_f = weigh_table(kind.f, *weights)
             export = weigh_table(kind.exports, *weights)
             for e, size in enumerate(kind.kind.sizes):
@@ -171,9 +174,8 @@ class ChoiceBuilder:
                     best = self.mappings.best(MappedTile(key, memories, weights))
                     if memories in rough and best is None:
                         cost_f[at] = rough[memories] + export[e, at[3]]
-            if k == main:
-                cost_f += weigh_table(self.tables.with_arrival(option, kind), *weights)
-                cost_f -= np.where(np.isinf(cost_f), 0.0, weigh_table(kind.f, *weights))
+            cost_f += weigh_table(self.tables.with_arrival(option, kind, tiles), *weights)
+            cost_f -= np.where(np.isinf(cost_f), 0.0, weigh_table(kind.f, *weights))
             if self.in_place:
                 cost_f = self._only_in_place(cost_f, kind)
             out.append((cost_f, weigh_table(kind.g, *weights)))
@@ -228,7 +230,7 @@ class ChoiceBuilder:
         """Weighted lower bound of `option`, its likeliest mappings searched until it stands.
 
         The cheapest path of every kind of tile is taken, its mappings are searched, and so
-        on until a path of known mappings is the cheapest, or the bound reaches `enough`.
+        on until a path of known or hard mappings is the cheapest, or the bound reaches `enough`.
         """
         if self.patience < 0:
             return self.floor(option, weights)
@@ -252,6 +254,8 @@ class ChoiceBuilder:
                     tile = MappedTile(key, memories, weights)
                     if self.mappings.is_hard(tile, self.patience):
                         fresh |= not self._makes_do(tile)
+                    elif self.mappings.is_hard(tile, HARD):
+                        continue  # its bound may do
                     else:
                         fresh |= self.mappings.step(tile, bound)
             if not fresh:
@@ -268,9 +272,8 @@ class ChoiceBuilder:
         tiling, kinds = self._kinds(option)
         total, picks = 0.0, []
         for kind, (cost_f, cost_g) in zip(kinds, self._costs(option, weights), strict=True):
-            if self.tables.rules.joint_capacity:
-                occupancy = self.tables.occupancy(option, tiling, kind)
-                value, _, pick = capacity_prices(cost_f, cost_g, occupancy, PRICE_ROUNDS)
+            if kind.occupancy is not None:
+                value, _, pick = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)
             else:
                 pick = np.zeros((len(kind.weights), 3), dtype=np.int64)
                 inner = np.zeros((len(kind.weights), 5), dtype=np.int64)
@@ -283,18 +286,16 @@ class ChoiceBuilder:
         self, option: StackOption, weights: tuple[float, float], reach: float
     ) -> OptionChoices:
         """All choices through which the option costs at most `reach`."""
-        tables = self.tables
         self._fresh.clear()
         tiling, kinds = self._kinds(option)
         floor = 0.0
         reduced = []
         for kind, (cost_f, cost_g) in zip(kinds, self._costs(option, weights), strict=True):
             fixed = 0.0
-            if tables.rules.joint_capacity:
+            if kind.occupancy is not None:
                 # Under prices for the shared memories fewer entries come close.
-                occupancy = tables.occupancy(option, tiling, kind)
-                _, price, _ = capacity_prices(cost_f, cost_g, occupancy, PRICE_ROUNDS)
-                cost_f, cost_g, fixed = priced(cost_f, cost_g, price, occupancy)
+                _, price, _ = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)
+                cost_f, cost_g, fixed = priced(cost_f, cost_g, price, kind.occupancy)
             through_f, through_g = kind_through(cost_f, cost_g, kind.linked)
             least = float(through_f[0].min()) - fixed
             floor += kind.kind.count * least

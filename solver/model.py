@@ -12,8 +12,9 @@ from ortools.sat.python import cp_model
 
 from cost.rules import RuleSet
 from solver.choices import LayerChoice, OptionChoices, PhaseChoice
+from solver.kind_tables import KindTables, fetching_edge
 from solver.placements import MemoryDomains
-from solver.stack_tables import KindTables, StackTables, fetching_edge
+from solver.stack_tables import StackTables
 
 Literal = cp_model.IntVar
 """A Boolean of the model."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 
-from cost.capacity_bound import Occupancy, capacity_prices
+from cost.capacity_bound import capacity_prices, close_misfits
 from cost.copy_tables import WITHIN_O, WITHIN_W, build_copy_tables, copy_energy, phase_latency
 from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, tile_floors
 from cost.kind_paths import kind_bounds, weigh_table
@@ -23,6 +23,8 @@ from cost.stack_graph import StackGraph, stack_graph
 from cost.stack_tiles import StackTiling, TileKind, tile_stack
 from problems.problem import Problem
 from problems.workload import Operand
+from solver.kind_tables import KindTables, fetching_edge
+from solver.occupancy import occupancy
 from solver.placements import (
     MemoryDomains,
     h_memories,
@@ -66,38 +68,6 @@ class StackOption:
         return self.layers[-1]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class KindTables:
-    """Tables of one kind of tile; see `kind_bounds` for the axes of f and g, and for `linked`.
-
-    Axis values: `weights[layer]` (-1: no such operand), `inputs`, `outputs`, `producers` list
-    memory indices; `h_use_key` / `h_make_key` name the shared H-cache choices (None: no
-    neighbour). A layer's copy phase is led by the edge `primary[layer]`; where it has a second
-    one, `pairs[layer]` [producer, second, I, h_use, h_make, v] is the whole table, of which g
-    is the least over `seconds[layer]`. `exports` [layer, O] is what writing out costs, part of
-    f. `runs[layer]`: whether the layer computes anything in such tiles.
-    """
-
-    kind: TileKind
-    f: np.ndarray
-    g: np.ndarray
-    weights: tuple[tuple[int, ...], ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    producers: tuple[tuple[int, ...], ...]
-    seconds: tuple[tuple[int, ...], ...]
-    pairs: tuple[np.ndarray | None, ...]
-    primary: tuple[int, ...]
-    linked: np.ndarray
-    exports: np.ndarray
-    runs: tuple[bool, ...]
-    h_use: tuple[tuple[int, ...], ...]
-    h_make: tuple[tuple[int, ...], ...]
-    v: tuple[tuple[int, ...], ...]
-    h_use_key: tuple[int, bool] | None
-    h_make_key: tuple[int, bool] | None
-
-
 @dataclass(frozen=True, slots=True)
 class TileKey:
     """A layer-tile by what it costs: `like` (layer, width, height) stands for all alike.
@@ -114,19 +84,17 @@ class TileKey:
         return TileKey(self.like)
 
 
-def fetching_edge(graph: StackGraph, kind: TileKind, tensor: int) -> int:
-    """The edge with whose copy phase a tensor from outside is fetched, -1 if none is.
-
-    That of its first reader that runs in this kind of tile.
-    """
-    if tensor < len(graph.layers):
-        return -1
-    return next((i for i in graph.readers[tensor] if kind.runs(graph.edges[i].layer)), -1)
-
-
 def main_kind(tiling: StackTiling) -> int:
     """Number of the commonest kind of tile, on which bounds look closest."""
     return max(range(len(tiling.kinds)), key=lambda i: tiling.kinds[i].count)
+
+
+def tiles_that_run(tiling: StackTiling) -> list[int]:
+    """In how many tiles each layer of a stack computes anything."""
+    return [
+        sum(kind.count for kind in tiling.kinds if kind.runs(e))
+        for e in range(len(tiling.graph.layers))
+    ]
 
 
 class StackTables:
@@ -273,10 +241,16 @@ class StackTables:
         """Tables of every kind of tile of `option`."""
         return self._tables(option)
 
+    def lone_tables(self, option: StackOption) -> tuple[KindTables, ...]:
+        """The same as if each tensor had the memories for itself."""
+        tiling = self.tiling(option)
+        self._bound_all(option, tiling)
+        return self._kinds(option, tiling, tiling.kinds, shared=False)
+
     def _all_kinds(self, option: StackOption) -> tuple[KindTables, ...]:
         tiling = self.tiling(option)
         self._bound_all(option, tiling)
-        return self._kinds(option, tiling, tiling.kinds)
+        return self._kinds(option, tiling, tiling.kinds, shared=self.rules.joint_capacity)
 
     def _bound_all(self, option: StackOption, tiling: StackTiling) -> None:
         """Have `layer_bounds` of all tiles of an option, those of one layer at once."""
@@ -294,9 +268,14 @@ class StackTables:
             self._bounds.update(zip(map(tuple, at.tolist()), found, strict=True))
 
     def _kinds(
-        self, option: StackOption, tiling: StackTiling, kinds: tuple[TileKind, ...]
+        self,
+        option: StackOption,
+        tiling: StackTiling,
+        kinds: tuple[TileKind, ...],
+        *,
+        shared: bool,
     ) -> tuple[KindTables, ...]:
-        """Tables of some kinds of tile of `option`."""
+        """Tables of some kinds of tile of `option`, whose tensors share memories or do not."""
         domains = self.domains
         rows = {kind.row: i for i, kind in reversed(list(enumerate(tiling.kinds)))}
         h_allowed: dict[tuple[int, bool], tuple[int, ...]] = {}
@@ -305,9 +284,22 @@ class StackTables:
                 key = self._h_key(rows[kind.row], kind.column.is_last)
                 h_allowed[key] = h_memories(domains, kind, self.rules)
         v_allowed = v_memories(domains, tiling, self.rules)
-        return tuple(
+        found = tuple(
             self._kind(option, tiling, kind, rows[kind.row], h_allowed, v_allowed) for kind in kinds
         )
+        return tuple(self._beside(option, tiling, kind) for kind in found) if shared else found
+
+    def _beside(self, option: StackOption, tiling: StackTiling, kind: KindTables) -> KindTables:
+        """The tables of a kind of tile whose tensors share memories with each other and maps."""
+        graph = tiling.graph
+        room = np.array(self.domains.sizes_bits, dtype=np.float64)
+        for memory, bits in self.map_bits(option).items():
+            room[memory] -= bits
+        room[self.domains.dram] = np.inf
+        sources = [self.source_of(option, graph, edge.tensor) for edge in graph.edges]
+        taken = occupancy(tiling, kind, room, sources, option.target)
+        close_misfits(kind.f, kind.g, taken)
+        return replace(kind, occupancy=taken)
 
     def _h_key(self, row: int, last: bool) -> tuple[int, bool]:
         """Which shared H-cache choice a boundary follows: one for all, or Q6's many."""
@@ -400,6 +392,7 @@ class StackTables:
             v=tuple(v),
             h_use_key=use_key,
             h_make_key=make_key,
+            occupancy=None,
         )
 
     def _tile_places(self, graph: StackGraph, edge: int) -> tuple[int, ...]:
@@ -522,26 +515,21 @@ class StackTables:
         tiling = self.tiling(option)
         tables = self.kind_tables(option)
         total = np.zeros(len(weights))
-        main = main_kind(tiling)
-        for i, kind in enumerate(tables):
-            if i == main and self.rules.joint_capacity:
-                f = self.with_arrival(option, kind)
-                occupancy = self.occupancy(option, tiling, kind)
-                total += kind.kind.count * np.array(
-                    [
-                        capacity_prices(
-                            weigh_table(f, we, wl),
-                            weigh_table(kind.g, we, wl),
-                            occupancy,
-                            PRICE_ROUNDS,
-                        )[0]
-                        for we, wl in weights.tolist()
-                    ]
-                )
-                continue
-            f = self.with_arrival(option, kind) if i == main else kind.f
-            total += kind.kind.count * kind_bounds(f, kind.g, kind.linked, weights)
+        for kind in tables:
+            f = self.with_arrival(option, kind, tiles_that_run(tiling))
+            total += kind.kind.count * self._kind_bounds(f, kind, weights)
         return total
+
+    @staticmethod
+    def _kind_bounds(f: np.ndarray, kind: KindTables, weights: np.ndarray) -> np.ndarray:
+        """Least weighted cost of one tile for every weight pair, with f in place of its own."""
+        if kind.occupancy is None:
+            return np.asarray(kind_bounds(f, kind.g, kind.linked, weights))
+        bounds = np.zeros(len(weights))
+        for k, (we, wl) in enumerate(weights.tolist()):
+            cost_f, cost_g = weigh_table(f, we, wl), weigh_table(kind.g, we, wl)
+            bounds[k] = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)[0]
+        return bounds
 
     def main_bound(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
         """`option_bounds` in which only the commonest kind of tile is looked at closely."""
@@ -550,9 +538,9 @@ class StackTables:
         total = np.zeros(len(weights))
         for i, kind in enumerate(tiling.kinds):
             if i == main:
-                table = self._kinds(option, tiling, (kind,))[0]
-                f = self.with_arrival(option, table)
-                total += kind.count * kind_bounds(f, table.g, table.linked, weights)
+                table = self._kinds(option, tiling, (kind,), shared=self.rules.joint_capacity)[0]
+                f = self.with_arrival(option, table, [kind.count] * len(kind.sizes))
+                total += kind.count * self._kind_bounds(f, table, weights)
             else:
                 for e, (width, height) in enumerate(kind.sizes):
                     if kind.runs(e) and graph.layers[e].computes:
@@ -586,67 +574,19 @@ class StackTables:
                 usable[o, m] = self.problem.hardware.memories[i].instances == 1 or free
         return usable
 
-    def occupancy(self, option: StackOption, tiling: StackTiling, kind: KindTables) -> Occupancy:
-        """What placements of `kind` occupy, for bounds that know memories are shared."""
-        graph = tiling.graph
-        n = len(graph.layers)
-        weight_mem = np.full((n, kind.f.shape[1]), -1, dtype=np.int64)
-        h_mem = np.full((n, kind.g.shape[3]), -1, dtype=np.int64)
-        v_mem = np.full((n, kind.g.shape[5]), -1, dtype=np.int64)
-        for e in range(n):
-            weight_mem[e, : len(kind.weights[e])] = kind.weights[e]
-            h_mem[e, : len(kind.h_use[e])] = kind.h_use[e]
-            v_mem[e, : len(kind.v[e])] = kind.v[e]
-        room = np.array(self.domains.sizes_bits, dtype=np.float64)
-        room[self.domains.dram] = np.inf
-        # Whole maps take room of their own, and tensors read or written in place take none.
-        outside = np.array(
-            [
-                self.source_of(option, graph, edge.tensor) in (-1, self.domains.dram)
-                for edge in graph.edges
-            ]
-        )
+    def with_arrival(
+        self, option: StackOption, kind: KindTables, tiles: Sequence[int]
+    ) -> np.ndarray:
+        """f of `kind` with the arrival of each layer's weights shared out over so many `tiles`.
 
-        def by_layer(bits: list[int]) -> np.ndarray:
-            sums = [sum(bits[i] for i in into if outside[i]) for into in graph.edges_into]
-            return np.array(sums, dtype=np.float64)
-
-        h_bits = by_layer(list(tiling.h_cache_bits))
-        v_bits = by_layer(list(tiling.v_cache_bits))
-        input_bits = by_layer([edge.operand_bits for edge in kind.kind.edges])
-        output_bits = np.array(kind.kind.output_bits, dtype=np.float64)
-        for e, layer in enumerate(graph.layers):
-            if not layer.computes:
-                output_bits[e] = 0.0  # its parts are its output
-        if option.target != self.domains.dram:
-            output_bits[n - 1] = 0.0
-            if not graph.layers[-1].computes:
-                input_bits[n - 1] = 0.0
-        weight_bits = np.array(
-            [layer.weight_volume_bits if layer.has_weights else 0 for layer in graph.layers],
-            dtype=np.float64,
-        )
-        return Occupancy(
-            weight_mem=weight_mem,
-            input_mem=np.array(kind.inputs),
-            output_mem=np.array(kind.outputs),
-            h_mem=h_mem,
-            v_mem=v_mem,
-            weight_bits=weight_bits,
-            input_bits=input_bits,
-            output_bits=output_bits,
-            h_bits=h_bits,
-            v_bits=v_bits,
-            room=room,
-            linked=kind.linked,
-        )
-
-    def with_arrival(self, option: StackOption, kind: KindTables) -> np.ndarray:
-        """f of `kind` with the weights' arrival shared out over its tiles."""
+        Whatever the shares, bounds of all kinds together hold: weights lie in one memory for
+        all tiles.
+        """
         f = kind.f.copy()
         for e, memories in enumerate(kind.weights):
             for w, memory in enumerate(memories):
                 energy, cycles = self.arrival(option.layers[e], memory)
-                f[e, w, :, :, 0] += energy / kind.kind.count
-                f[e, w, :, :, 1] += cycles / kind.kind.count
+                if kind.runs[e] and energy + cycles > 0:
+                    f[e, w, :, :, 0] += energy / tiles[e]
+                    f[e, w, :, :, 1] += cycles / tiles[e]
         return f

@@ -22,7 +22,7 @@ from solver.objective import Objective
 from solver.policies.placed_by_rule import Mappers, place_by_rule, place_within
 from solver.result import Status
 from solver.solve import evaluate_stacks
-from solver.stack_tables import StackOption, StackTables, main_kind
+from solver.stack_tables import StackOption, StackTables, tiles_that_run
 
 PLACEMENT_LIMIT_S = 30.0
 """Seconds for the placements and mappings of one set of fixed stacks."""
@@ -130,11 +130,9 @@ class FixedStacks:
     def _alone(self, option: StackOption) -> np.ndarray:
         """`option_bounds` as if each tensor had the memories for itself."""
         tiling = self.tables.tiling(option)
-        tables = self.tables.kind_tables(option)
-        main = main_kind(tiling)
         total = np.zeros(2)
-        for i, kind in enumerate(tables):
-            f = self.tables.with_arrival(option, kind) if i == main else kind.f
+        for kind in self.tables.lone_tables(option):
+            f = self.tables.with_arrival(option, kind, tiles_that_run(tiling))
             total += kind.kind.count * kind_bounds(f, kind.g, kind.linked, _EACH_ALONE)
         return total
 

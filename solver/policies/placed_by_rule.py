@@ -35,9 +35,10 @@ from cost.stack_tiles import StackTiling, TileKind
 from problems.hardware import Hardware
 from problems.problem import Problem
 from problems.workload import Layer, Operand
+from solver.kind_tables import fetching_edge
 from solver.policies.room import Room, less_room
 from solver.policies.written_policy import written_mapping
-from solver.stack_tables import StackOption, StackTables, fetching_edge
+from solver.stack_tables import StackOption, StackTables
 
 
 def place_by_rule(tables: StackTables, option: StackOption, mappers: Mappers) -> StackPlan:
