@@ -172,6 +172,11 @@ def capacity_prices(cost_f, cost_g, x, rounds):
     """
     n = cost_f.shape[0]
     n_mem = x.room.shape[0]
+    # Nothing is paid for the columns that a tile makes, so only the cheapest place counts.
+    n_p, n_i, n_a, n_b, n_c = cost_g.shape[1:]
+    least_g = np.full((n, n_p, n_i, n_a, 1, n_c), np.inf)
+    for b in range(n_b):
+        least_g[:, :, :, :, 0] = np.minimum(least_g[:, :, :, :, 0], cost_g[:, :, :, :, b])
     # Whole maps may leave no room at all.
     scale = np.maximum(x.room, 1.0)
     price = np.zeros((n, n_mem))
@@ -183,7 +188,7 @@ def capacity_prices(cost_f, cost_g, x, rounds):
     step = 1.0
     stale = 0
     for _ in range(rounds):
-        paid_f, paid_g, fixed = priced(cost_f, cost_g, price, x)
+        paid_f, paid_g, fixed = priced(cost_f, least_g, price, x)
         value = cheapest(paid_f, paid_g, x.linked, pick_f, pick_g) - fixed
         if np.isinf(value):
             return value, price, pick_f
