@@ -14,7 +14,7 @@ help:
 	@echo "make compare PROBLEM=W@H         the optimum beside every policy"
 	@echo "make pareto PROBLEM=W@H          the front of energy and latency"
 	@echo "make bench [ARGS=..]             time full solves by phase (benchmarks/solve.py)"
-	@echo "make test [ARGS=..]              run the tests"
+	@echo "make test [ARGS=..]              run the tests, on all cores"
 	@echo "make fuzz [ARGS='0 1000']       the solver against brute force on random problems"
 	@echo "make lint                        ruff check, ruff format --check, mypy"
 	@echo "make clean                       remove $(VENV) and caches"
@@ -48,7 +48,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/solve.py $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.oracle.fuzz $(ARGS)
