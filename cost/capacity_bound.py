@@ -135,7 +135,7 @@ def close_misfits(f, g, x):
 
 
 @njit(cache=True)
-def _occupied(pick_f, pick_g, x):
+def occupied(pick_f, pick_g, x):
     """Bits [layer, memory] that the placement of some picks takes at every step."""
     n = pick_f.shape[0]
     n_mem = x.room.shape[0]
@@ -205,7 +205,7 @@ def capacity_prices(cost_f, cost_g, x, rounds):
                 step *= 0.5
                 stale = 0
         # What the cheapest placement occupies at each step, less what there is.
-        use = _occupied(pick_f, pick_g, x)
+        use = occupied(pick_f, pick_g, x)
         norm = 0.0
         excess = np.zeros((n, n_mem))
         for e in range(n):

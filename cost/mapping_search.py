@@ -240,9 +240,7 @@ def pareto_set(
     is called now and then and may raise to stop. Empty if nothing fits. Raises
     SearchOverflow if the set outgrows every table.
     """
-    budget = model.memory[:, SIZE].copy()
-    if aim.budget_bits is not None:
-        budget = aim.budget_bits.astype(np.float64)
+    budget = _budget(model, aim.budget_bits)
     tables = _tables(model, sizes, np.array(levels, dtype=np.int64), aim, budget)
     if not tables.fits:
         return ()
@@ -251,6 +249,12 @@ def pareto_set(
         if pause is not None:
             pause()
     return walk.points()
+
+
+def _budget(model: LayerModel, bits: np.ndarray | None) -> np.ndarray:
+    """[memory] bits free for a layer-tile; all there are if not told."""
+    budget: np.ndarray = model.memory[:, SIZE].copy() if bits is None else bits.astype(np.float64)
+    return budget
 
 
 class _Walk:
@@ -364,12 +368,16 @@ class BestSearch:
         levels: tuple[int, int, int],
         weights: tuple[float, float],
         bound: float,
+        budget: np.ndarray | None = None,
     ) -> None:
-        """Bound the cost by a mix of views; `bound` is what the caller knows of it."""
+        """Bound the cost by a mix of views; `bound` is what the caller knows of it.
+
+        `budget` [memory]: bits free for the layer-tile, all there are if None.
+        """
         self._model, self._levels = model, levels
         aim = Aim(weights=weights, weighted_only=True)
         counts = np.array(levels, dtype=np.int64)
-        ready = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
+        ready = _tables(model, sizes, counts, aim, _budget(model, budget))
         self._ready: _SearchInput | None = ready
         self._walk: _Walk | None = None
         self._turn = 0
@@ -412,15 +420,18 @@ def some_mapping(
     sizes: np.ndarray,
     levels: tuple[int, int, int],
     weights: tuple[float, float],
+    budget: np.ndarray | None = None,
 ) -> MappingPoint | None:
     """A mapping of little weighted cost, soon; None if a short search finds none.
+
+    `budget` [memory]: bits free for the layer-tile, all there are if None.
 
     At first no operand may take more than its share of what is free: then most that is looked
     at fits. Where nothing does, what is nearest to the lower bound is next.
     """
     aim = Aim(weights=weights, weighted_only=True, shared_out=True)
     counts = np.array(levels, dtype=np.int64)
-    ready = _tables(model, sizes, counts, aim, model.memory[:, SIZE].copy())
+    ready = _tables(model, sizes, counts, aim, _budget(model, budget))
     if ready.fits:
         least = _root_bound(ready.tables, counts)
         for reach in SHORT_REACH:
@@ -432,7 +443,7 @@ def some_mapping(
                     break
             if walk.found:
                 return walk.points()[0]
-    nearest = BestSearch(model, sizes, levels, weights, 0.0)
+    nearest = BestSearch(model, sizes, levels, weights, 0.0, budget)
     effort = 0
     while not nearest.done and effort < NODES_A_SHORT_SEARCH:
         effort += nearest.step()

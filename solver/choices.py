@@ -11,12 +11,14 @@ from cost.capacity_bound import capacity_prices, priced
 from cost.kind_paths import cheapest, kind_through, weigh_table
 from cost.mapping_search import MappingPoint
 from cost.stack_tiles import StackTiling
+from solver.fitting import Fitting, fitting_places
 from solver.kind_tables import KindTables
 from solver.mapping_store import EQUAL, MappedTile, MappingStore, Memories, weigh_point
 from solver.stack_tables import (
     PRICE_ROUNDS,
     StackOption,
     StackTables,
+    main_kind,
     tiles_that_run,
 )
 
@@ -260,6 +262,91 @@ class ChoiceBuilder:
                         fresh |= self.mappings.step(tile, bound)
             if not fresh:
                 return floor
+
+    def tiles(self, option: StackOption) -> int:
+        """Layer-tiles of an option that differ in kind."""
+        return sum(sum(kind.runs) for kind in self._kinds(option)[1])
+
+    def fitting(self, option: StackOption, weights: tuple[float, float]) -> Fitting | None:
+        """Some placement of an option that fits, like the one that its bound likes best."""
+        floor, picks = self._floor(option, weights)
+        if not np.isfinite(floor):
+            return None
+        tiling, kinds = self._kinds(option)
+        main = main_kind(tiling)
+        costs = self._costs(option, weights)
+        return fitting_places(tiling.graph, kinds, costs, main, picks[main])
+
+    def fitted(
+        self, option: StackOption, weights: tuple[float, float], fitting: Fitting
+    ) -> OptionChoices | None:
+        """The one choice of everything that a placement leaves, with some mappings that fit.
+
+        None where no such mapping is soon found.
+        """
+        tiling, kinds = self._kinds(option)
+        layers, phases = [], []
+        for (k, e), memories in fitting.places.layers.items():
+            kind, size = kinds[k], kinds[k].kind.sizes[e]
+            point, held = NOTHING, np.zeros(len(self.tables.domains.sizes_bits), dtype=np.int64)
+            if tiling.graph.layers[e].computes:
+                tile = MappedTile(self.tables.tile_key(option.layers[e], *size), memories, weights)
+                found = self.mappings.some_within(tile, fitting.budgets[k, e])
+                if not found:
+                    return None
+                point = found[0]
+                held = np.array(point.held_bits)
+            else:
+                for memory, bits in self._tensor_bits(option.layers[e], kind, e, memories).items():
+                    held[memory] = bits
+            export = self._export(kind, e, memories)
+            layers.append(
+                LayerChoice(
+                    kind=k,
+                    layer=e,
+                    weight=memories[0],
+                    operand=memories[1],
+                    output=memories[2],
+                    energy_pj=point.energy_pj,
+                    latency_cycles=point.latency_cycles,
+                    held_bits=tuple(held.tolist()),
+                    point=point,
+                    export_pj=export[0],
+                    export_cycles=export[1],
+                )
+            )
+            phases += [
+                phase
+                for phase in self._phase_choices(
+                    kind,
+                    k,
+                    self._phase_entry(kind, e, fitting.places.phases[k, e]),
+                    weights,
+                    np.inf,
+                )
+                if phase.memories == fitting.places.phases[k, e]
+            ]
+        return OptionChoices(
+            option=option,
+            tables=kinds,
+            layers=tuple(layers),
+            phases=tuple(phases),
+            floor=fitting.cost,
+            slack=0.0,
+        )
+
+    @staticmethod
+    def _phase_entry(kind: KindTables, e: int, memories: tuple[int, ...]) -> list[int]:
+        """Indices of the memories of a copy phase on the axes of g."""
+        producer, _, operand, h_use, h_make, v = memories
+        return [
+            e,
+            kind.producers[e].index(producer),
+            kind.inputs.index(operand),
+            kind.h_use[e].index(h_use),
+            kind.h_make[e].index(h_make),
+            kind.v[e].index(v),
+        ]
 
     def floor(self, option: StackOption, weights: tuple[float, float]) -> float:
         """Weighted lower bound of `option` by all that is known."""

@@ -58,6 +58,7 @@ class MappingStore:
         self._best: dict[MappedTile, tuple[MappingPoint, ...]] = {}
         self._fronts: dict[MappedTile, tuple[float, tuple[MappingPoint, ...]]] = {}
         self._some: dict[MappedTile, tuple[MappingPoint, ...]] = {}
+        self._within: dict[tuple[MappedTile, tuple[float, ...]], tuple[MappingPoint, ...]] = {}
         self._efforts: dict[tuple[object, ...], dict[Memories, int]] = {}
 
     def costs(self, key: TileKey, weights: tuple[float, float]) -> Mapping[Memories, float]:
@@ -100,6 +101,15 @@ class MappingStore:
             point = some_mapping(*self._subject(plain), tile.weights)
             self._some[plain] = () if point is None else (point,)
         return self._turned(tile, self._some[plain]) or ()
+
+    def some_within(self, tile: MappedTile, budget: np.ndarray) -> tuple[MappingPoint, ...]:
+        """The same with so many bits [memory] free."""
+        plain = self._plain(tile)
+        key = plain, tuple(budget.tolist())
+        if key not in self._within:
+            point = some_mapping(*self._subject(plain), tile.weights, budget)
+            self._within[key] = () if point is None else (point,)
+        return self._turned(tile, self._within[key]) or ()
 
     def find_best(self, tile: MappedTile, bound: float, patience: float = np.inf) -> None:
         """Search the best mapping of a tile to the end, or until it counts as hard."""

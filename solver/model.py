@@ -12,6 +12,7 @@ from ortools.sat.python import cp_model
 
 from cost.rules import RuleSet
 from solver.choices import LayerChoice, OptionChoices, PhaseChoice
+from solver.fitting import Places
 from solver.kind_tables import KindTables, fetching_edge
 from solver.placements import MemoryDomains
 from solver.stack_tables import StackTables
@@ -40,6 +41,17 @@ class OptionPlan:
     v: dict[int, int]
     layers: dict[tuple[int, int], LayerChoice]
     phases: dict[tuple[int, int], PhaseChoice]
+
+    @property
+    def places(self) -> Places:
+        """The memories alone."""
+        return Places(
+            weights=self.weights,
+            h=self.h,
+            v=self.v,
+            layers={at: layer.memories for at, layer in self.layers.items()},
+            phases={at: phase.memories for at, phase in self.phases.items()},
+        )
 
 
 def entry_cost(entry: LayerChoice | PhaseChoice) -> tuple[float, float]:
@@ -333,36 +345,33 @@ class ScheduleModel:
             bits -= kind.output_bits[e]
         return bits
 
-    def suggest(self, plan: OptionPlan) -> None:
-        """Hint at the memories of a plan for this option, or for one much like it."""
+    def suggest(self, places: Places) -> None:
+        """Hint at memories for this option, found for it or for one much like it."""
         hints: dict[int, bool] = {}
         for (kind, layer, key), literals in self._shared.items():
-            places = {"weight": plan.weights.get(layer), "v": plan.v.get(layer)}
-            place = plan.h.get((layer, key)) if kind == "h" else places[kind]  # type: ignore[arg-type]
+            found = {"weight": places.weights.get(layer), "v": places.v.get(layer)}
+            place = places.h.get((layer, key)) if kind == "h" else found[kind]  # type: ignore[arg-type]
             if place in literals:
                 hints |= {x.index: memory == place for memory, x in literals.items()}
         taken: dict[tuple[int, int], tuple[float, int]] = {}
         for c, x in self._layers:
-            old = plan.layers.get((c.kind, c.layer))
-            if old is None or c.memories != old.memories:
+            if places.layers.get((c.kind, c.layer)) != c.memories:
                 continue
             energy, cycles = entry_cost(c)
-            found = self.weights[0] * energy + self.weights[1] * cycles, x.index
-            taken[c.kind, c.layer] = min(taken.get((c.kind, c.layer), found), found)
+            dear = self.weights[0] * energy + self.weights[1] * cycles, x.index
+            taken[c.kind, c.layer] = min(taken.get((c.kind, c.layer), dear), dear)
         for c, x in self._layers:
             if (c.kind, c.layer) in taken:
                 hints[x.index] = taken[c.kind, c.layer][1] == x.index
-        kept = {(c.kind, c.layer) for c, _ in self._phases if self._same_phase(c, plan)}
+        same = {
+            x.index: places.phases.get((p.kind, p.layer)) == p.memories for p, x in self._phases
+        }
+        kept = {(p.kind, p.layer) for p, x in self._phases if same[x.index]}
         for p, x in self._phases:
             if (p.kind, p.layer) in kept:
-                hints[x.index] = self._same_phase(p, plan)
+                hints[x.index] = same[x.index]
         for index, value in hints.items():
             self.model.add_hint(self.model.get_bool_var_from_proto_index(index), value)
-
-    @staticmethod
-    def _same_phase(phase: PhaseChoice, plan: OptionPlan) -> bool:
-        old = plan.phases.get((phase.kind, phase.layer))
-        return old is not None and phase.memories == old.memories
 
     def plan(self, solver: cp_model.CpSolver) -> OptionPlan:
         """What a solver that holds a solution chose."""

@@ -13,7 +13,7 @@ from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.prune import Pool, refine_by_option, weigh
 from solver.space import StackRange
-from solver.weighted import FIRST_RISES, STUBBORN_RISES, WeightedSolver
+from solver.weighted import EAGER_RISES, FIRST_RISES, STUBBORN_RISES, WeightedSolver
 
 WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 """Options tried per octave of tile areas, and of all, for a first schedule of little latency;
@@ -22,6 +22,8 @@ TIE_BREAK = 0.02
 """Share of energy in the search for a first schedule of little latency."""
 MANY = 8
 """Options too hard to decide after which a dive is given up."""
+EAGER_DIVES = 3
+"""Dives with rough mappings that look further than the first."""
 PATIENCE = 5e3
 """Nodes of search after which a dive makes do with some mapping of a layer-tile."""
 PROMISING = 64
@@ -109,11 +111,13 @@ class Scout:
             for place in self._fastest_whole():
                 self._try(self.pool.focus([place]), weights)
             return
-        # Rough mappings first: they are soon found on whatever there is.
+        # Rough mappings first: they are soon found on whatever there is. What an eager dive has
+        # learnt leads the next one further.
         point: tuple[float, float] | None = None
         for solver, rises, failures in (
             (rough, STUBBORN_RISES, np.inf),
             (rough, FIRST_RISES, np.inf),
+            *[(rough, EAGER_RISES, np.inf)] * EAGER_DIVES,
             (close, FIRST_RISES, MANY),
         ):
             weights = tangent(self.objective, *(point or (energy, latency)))

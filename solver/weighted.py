@@ -16,6 +16,7 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from solver.choices import MARGIN, ChoiceBuilder
+from solver.fitting import Fitting
 from solver.limits import SearchLimits, StoppedError, TooHardError
 from solver.model import OptionPlan, ScheduleModel, entry_cost
 from solver.prune import SAFETY, Pool, PoolRange, Ways
@@ -29,6 +30,8 @@ DIVING_SLACK = 0.02
 """Least such width in a dive."""
 DIVING_GAP, DIVING_EFFORT = 0.02, 0.5
 """Relative gap at which CP-SAT may stop in a dive, and its limit in deterministic seconds."""
+FEW_TILES = 1
+"""Layer-tiles, by kind, beyond which a dive takes the first placement that fits."""
 LEAN_EFFORT = 0.2
 """Deterministic seconds that CP-SAT may take over a model with little presolve and one worker
 before it starts anew with all it has."""
@@ -42,8 +45,9 @@ BOUNDED, PLACED, SHARPENED, SOLVED = 1, 2, 3, 4
 """How closely an option was looked at for a weight pair: its commonest tile; placements of all
 tiles; mappings; everything."""
 FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
-"""By stage: first guess how much dearer an option is than its bound, and one that makes a dive
-stay with the options it took first. Only speed depends on them."""
+EAGER_RISES = (1.1, 1.02, 1.02, 1.01, 1.0)
+"""By stage: first guess how much dearer an option is than its bound, one that makes a dive stay
+with the options it took first, and one that makes it look at others. Only speed depends on them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -466,16 +470,29 @@ class WeightedSolver:
         if not np.isfinite(known):
             state.planes.append((*weights, np.inf))
             return
+        neighbour = self._plans.get(state.option.layers)
+        places = None if neighbour is None else neighbour.places
+        # CP-SAT places few layer-tiles better, and as soon.
+        if self.builder.patience < 0 and self.builder.tiles(state.option) > FEW_TILES:
+            fitting = self.builder.fitting(state.option, weights)
+            if fitting is not None:
+                if self._fitted(state, weights, fitting):
+                    return
+                # Wide enough for it: something is found, then.
+                places = fitting.places
+                state.slack = max(state.slack, (fitting.cost / known - 1) * (1 + DIVING_SLACK))
         reach = known * (1 + state.slack) if state.slack < WIDEST_SLACK else np.inf
         limit = max(known, min(most, reach))
         choices = self.builder.build(state.option, weights, limit)
         model = ScheduleModel(self.builder.tables, choices, weights, floor)
-        hint = self._plans.get(state.option.layers)
-        if hint is not None:
-            model.suggest(hint)
+        if places is not None:
+            model.suggest(places)
         plan, bound = self._solve(model)
         if plan is None:
-            state.planes.append((*weights, limit))
+            if bound < limit and state.slack >= WIDEST_SLACK:
+                raise TooHardError
+            # Where too little fits to find it soon there may be more a little wider.
+            state.planes.append((*weights, min(bound, limit)))
             state.slack *= SLACK_GROWTH
             return
         # Choices were kept for costs up to `limit`: beyond it others may exist.
@@ -503,6 +520,20 @@ class WeightedSolver:
             else:
                 state.slack *= SLACK_GROWTH
 
+    def _fitted(self, state: _OptionState, weights: tuple[float, float], fitting: Fitting) -> bool:
+        """Whether a placement ends a dive into an option: CP-SAT has the last word on what fits."""
+        choices = self.builder.fitted(state.option, weights, fitting)
+        if choices is None:
+            return False
+        plan, _ = self._solve(ScheduleModel(self.builder.tables, choices, weights, choices.floor))
+        if plan is None:
+            return False
+        energy, cycles = plan_cost(self.builder, (plan,))
+        state.planes.append((*weights, weights[0] * energy + weights[1] * cycles))
+        state.solved[weights] = plan
+        self._plans[state.option.layers] = plan
+        return True
+
     def _settled(
         self, state: _OptionState, weights: tuple[float, float], limit: float, plan: OptionPlan
     ) -> OptionPlan:
@@ -525,7 +556,10 @@ class WeightedSolver:
         return found or plan
 
     def _solve(self, model: ScheduleModel) -> tuple[OptionPlan | None, float]:
-        """Run CP-SAT to the end: (plan, bound in weighted cost); no plan: infeasible."""
+        """Run CP-SAT to the end: (plan, bound in weighted cost); no plan: infeasible.
+
+        In a dive there may be neither plan nor bound: nothing was soon found.
+        """
         fault = model.model.validate()
         if fault:
             raise RuntimeError(f"invalid CP-SAT model: {fault}")
@@ -541,9 +575,15 @@ class WeightedSolver:
             if status == cp_model.MODEL_INVALID:
                 raise RuntimeError("invalid CP-SAT model")
             self.limits.left()
-        if self.hasty:
-            raise TooHardError
-        raise StoppedError
+        if not self.hasty:
+            raise StoppedError
+        solver = cp_model.CpSolver()
+        solver.parameters.fix_variables_to_their_hinted_value = True
+        solver.parameters.num_workers = 1
+        solver.parameters.catch_sigint_signal = False
+        if solver.solve(model.model) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+            return model.plan(solver), 0.0
+        return None, 0.0
 
     def _cp_sat(self, *, lean: bool) -> cp_model.CpSolver:
         """A solver with its limits; a lean one is quick on the many small models or gives up."""

@@ -1,0 +1,338 @@
+"""A placement of a stack option that fits its memories, for CP-SAT to begin with.
+
+Where memories are tight any placement that fits is hard to find from nothing. This one starts
+from what bounds like best and moves tensors outwards until all fit. It proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from cost.capacity_bound import occupied
+from cost.stack_graph import StackGraph
+from solver.kind_tables import KindTables, fetching_edge
+
+Kind = KindTables
+Costs = tuple[np.ndarray, np.ndarray]
+"""Weighted cost tables f and g of a kind of tile."""
+
+
+NO_LIMIT_BITS = 1e15
+"""Room in DRAM."""
+RESERVE = 1 / 8
+"""Share of every memory on chip that is left to mappings beside the tensors that rest there."""
+SWEEPS = 4
+"""Rounds of improvement; only speed and the place to begin with depend on it."""
+
+
+class Places(NamedTuple):
+    """Memories of everything in a stack option.
+
+    `weights[layer]`, `h[(layer, key)]`, `v[layer]`; per (kind, layer) `layers` (W, I, O) and
+    `phases` (producer, second, operand, h_use, h_make, v), -1: none.
+    """
+
+    weights: dict[int, int]
+    h: dict[tuple[int, tuple[int, bool]], int]
+    v: dict[int, int]
+    layers: dict[tuple[int, int], tuple[int, int, int]]
+    phases: dict[tuple[int, int], tuple[int, ...]]
+
+
+class Fitting(NamedTuple):
+    """A placement that fits, its weighted cost by what was known, and room for mappings.
+
+    `budgets` [(kind, layer)]: bits [memory] that the layer-tile's mapping may take.
+    """
+
+    places: Places
+    cost: float
+    budgets: dict[tuple[int, int], np.ndarray]
+
+
+@dataclass(kw_only=True)
+class _Spots:
+    """Memories by layer, the same for all tiles: of W, I, O, and of both caches."""
+
+    w: list[int]
+    i: list[int]
+    o: list[int]
+    h: list[int]
+    v: list[int]
+
+
+def fitting_places(
+    graph: StackGraph,
+    kinds: Sequence[Kind],
+    costs: Sequence[Costs],
+    main: int,
+    pick: np.ndarray,
+) -> Fitting | None:
+    """A placement that fits, from `pick` [layer, (w, i, o)] of kind number `main`.
+
+    None where moving outwards does not lead to one.
+    """
+    spots = _first(kinds, main, pick)
+    while (full := _fullest(graph, kinds, spots)) is not None:
+        step, memory = full
+        best = None
+        for tensor, e in _candidates(graph, spots, step, memory):
+            moved = _outwards(kinds, spots, tensor, e)
+            if moved is None:
+                continue
+            places = getattr(spots, tensor)
+            before, places[e] = places[e], moved
+            cost = _cost(graph, kinds[main], costs[main], spots)
+            places[e] = before
+            if np.isfinite(cost) and (best is None or cost < best[0]):
+                best = cost, tensor, e, moved
+        if best is None:
+            return None
+        _, tensor, e, moved = best
+        getattr(spots, tensor)[e] = moved
+    _improve(graph, kinds, costs, main, spots)
+    cost = sum(
+        kind.kind.count * _cost(graph, kind, cost, spots)
+        for kind, cost in zip(kinds, costs, strict=True)
+    )
+    if not np.isfinite(cost):
+        return None
+    return Fitting(_written(graph, kinds, spots), cost, _budgets(graph, kinds, spots))
+
+
+def _budgets(
+    graph: StackGraph, kinds: Sequence[Kind], spots: _Spots
+) -> dict[tuple[int, int], np.ndarray]:
+    """Bits [memory] free for the mapping of each (kind, layer): all but what others take."""
+    out = {}
+    for k, (kind, use) in enumerate(zip(kinds, _taken(graph, kinds, spots), strict=True)):
+        x = kind.occupancy
+        if use is None or x is None:
+            continue
+        for e in range(len(kind.weights)):
+            if not kind.runs[e]:
+                continue
+            free = np.where(np.isinf(x.room), NO_LIMIT_BITS, x.room) - use[e]
+            for memory, bits in (
+                (spots.w[e], x.weight_bits[e]),
+                (spots.i[e], kind.kind.operand_bits[e]),
+                (spots.o[e], kind.kind.output_bits[e]),
+            ):
+                if memory >= 0:
+                    # A map that is read or made in place takes none of the room, but counts.
+                    free[memory] += bits
+            out[k, e] = free
+    return out
+
+
+def _improve(
+    graph: StackGraph, kinds: Sequence[Kind], costs: Sequence[Costs], main: int, spots: _Spots
+) -> None:
+    """Move single tensors as long as that makes the commonest kind of tile cheaper."""
+    least = _cost(graph, kinds[main], costs[main], spots)
+    for _ in range(SWEEPS):
+        before = least
+        for tensor in "wiohv":
+            places = getattr(spots, tensor)
+            for e in range(len(places)):
+                for moved in _choices(kinds, tensor, e):
+                    kept, places[e] = places[e], moved
+                    cost = _cost(graph, kinds[main], costs[main], spots)
+                    if cost < least and _fullest(graph, kinds, spots) is None:
+                        least = cost
+                    else:
+                        places[e] = kept
+        if least >= before:
+            break
+
+
+def _first(kinds: Sequence[Kind], main: int, pick: np.ndarray) -> _Spots:
+    """What the bound picked for the commonest kind of tile; caches where operands are."""
+    kind = kinds[main]
+    spots = _Spots(w=[], i=[], o=[], h=[], v=[])
+    for e, (w, i, o) in enumerate(pick.tolist()):
+        spots.w.append(kind.weights[e][w])
+        spots.i.append(kind.inputs[i])
+        spots.o.append(kind.outputs[o])
+        for places, choices in ((spots.h, _h_choices(kinds, e)), (spots.v, _v_choices(kinds, e))):
+            near = [m for m in choices if m >= spots.i[e]]
+            places.append(min(near, default=choices[-1] if choices else -1))
+    return spots
+
+
+def _h_choices(kinds: Sequence[Kind], e: int) -> tuple[int, ...]:
+    """Where the columns of layer e may be kept; empty where none are."""
+    some = (k.h_use[e] if k.h_use[e] != (-1,) else k.h_make[e] for k in kinds)
+    return next((places for places in some if places != (-1,)), ())
+
+
+def _v_choices(kinds: Sequence[Kind], e: int) -> tuple[int, ...]:
+    return next((k.v[e] for k in kinds if k.v[e] != (-1,)), ())
+
+
+def _phase(
+    graph: StackGraph, kind: Kind, spots: _Spots, e: int
+) -> tuple[int, int, int, int, int, int]:
+    """Memories of the copy phase of layer e; a tile from outside is put down where it is read."""
+
+    def left(edge: int) -> int:
+        tensor = graph.edges[edge].tensor
+        if tensor < len(graph.layers):
+            return spots.o[tensor]
+        fetch = fetching_edge(graph, kind.kind, tensor)
+        return spots.i[graph.edges[fetch].layer if fetch >= 0 else e]
+
+    others = [i for i in graph.edges_into[e] if i != kind.primary[e]]
+    return (
+        left(kind.primary[e]),
+        left(others[0]) if others else -1,
+        spots.i[e],
+        spots.h[e] if kind.h_use[e] != (-1,) else -1,
+        spots.h[e] if kind.h_make[e] != (-1,) else -1,
+        spots.v[e] if kind.v[e] != (-1,) else -1,
+    )
+
+
+def _picks(graph: StackGraph, kind: Kind, spots: _Spots) -> tuple[np.ndarray, np.ndarray] | None:
+    """Indices [layer, (w, i, o)] and [layer, (p, i, a, b, c)]; None if a place is not open."""
+    n = len(kind.weights)
+    f, g = np.zeros((n, 3), dtype=np.int64), np.zeros((n, 5), dtype=np.int64)
+    for e in range(n):
+        producer, _, operand, h_use, h_make, v = _phase(graph, kind, spots, e)
+        try:
+            f[e] = (
+                kind.weights[e].index(spots.w[e]),
+                kind.inputs.index(operand),
+                kind.outputs.index(spots.o[e]),
+            )
+            g[e] = (
+                kind.producers[e].index(producer),
+                f[e, 1],
+                kind.h_use[e].index(h_use),
+                kind.h_make[e].index(h_make),
+                kind.v[e].index(v),
+            )
+        except ValueError:
+            return None
+    return f, g
+
+
+def _cost(graph: StackGraph, kind: Kind, costs: Costs, spots: _Spots) -> float:
+    """Weighted cost of one tile."""
+    picks = _picks(graph, kind, spots)
+    if picks is None:
+        return np.inf
+    total = 0.0
+    for e, (f, g) in enumerate(zip(*picks, strict=True)):
+        if kind.runs[e]:
+            total += float(costs[0][(e, *f)]) + float(costs[1][(e, *g)])
+    return total
+
+
+def _taken(graph: StackGraph, kinds: Sequence[Kind], spots: _Spots) -> list[np.ndarray | None]:
+    """Bits [layer, memory] taken while each layer runs, by kind; None where a place is closed.
+
+    Weights and caches stay for all tiles, whether a kind of tile looks at them or not.
+    """
+    found: list[np.ndarray | None] = []
+    stays = _stays(kinds, spots)
+    for kind in kinds:
+        picks, x = _picks(graph, kind, spots), kind.occupancy
+        if picks is None or x is None:
+            found.append(None)
+            continue
+        use = occupied(*picks, x) + (stays - _stays([kind], spots))
+        for e, p in enumerate(picks[1][:, 0].tolist()):
+            if (m := int(x.fetch_mem[e, p])) >= 0:
+                # A tile on its way in is there before the layer runs.
+                use[e, m] = max(use[e, m], stays[m] + x.fetch_bits[e])
+        found.append(use)
+    return found
+
+
+def _stays(kinds: Sequence[Kind], spots: _Spots) -> np.ndarray:
+    """Bits [memory] that weights and caches take in all tiles of these kinds."""
+    known = [kind.occupancy for kind in kinds if kind.occupancy is not None]
+    out = np.zeros(len(known[0].room))
+    for e, (w, h, v) in enumerate(zip(spots.w, spots.h, spots.v, strict=True)):
+        for memory, bits in (
+            (w, known[0].weight_bits[e]),
+            (h, max(_bits(x.h_mem, x.h_bits, e, h) for x in known)),
+            (v, max(_bits(x.v_mem, x.v_bits, e, v) for x in known)),
+        ):
+            if memory >= 0:
+                out[memory] += bits
+    return out
+
+
+def _bits(memories: np.ndarray, bits: np.ndarray, e: int, memory: int) -> float:
+    """Bits of layer e's cache in a memory; 0 where a kind of tile has none there."""
+    at = np.flatnonzero(memories[e] == memory)
+    return float(bits[e, at[0]]) if len(at) else 0.0
+
+
+def _fullest(graph: StackGraph, kinds: Sequence[Kind], spots: _Spots) -> tuple[int, int] | None:
+    """The (layer, memory) at which some tile is most over what there is; None if all fits."""
+    worst, where = 0.0, None
+    for kind, use in zip(kinds, _taken(graph, kinds, spots), strict=True):
+        if use is None or kind.occupancy is None:
+            continue
+        room = kind.occupancy.room
+        over = np.where(np.isinf(room), 0.0, use - room * (1 - RESERVE))
+        over[~kind.occupancy.runs] = 0.0
+        if over.max() > worst:
+            worst = float(over.max())
+            step, memory = np.unravel_index(over.argmax(), over.shape)
+            where = int(step), int(memory)
+    return where
+
+
+def _candidates(graph: StackGraph, spots: _Spots, step: int, memory: int) -> list[tuple[str, int]]:
+    """Tensors (kind of place, layer) that may lie in a memory while a layer runs."""
+    n = len(graph.layers)
+    found = [(name, e) for name in "whv" for e in range(n)] + [("i", step), ("o", step)]
+    found += [("o", t) for t, span in enumerate(graph.waits[:n]) if step in span]
+    for t in graph.outside:
+        if step in graph.waits[t]:
+            found += [("i", graph.edges[i].layer) for i in graph.readers[t]]
+    return [(name, e) for name, e in found if getattr(spots, name)[e] == memory]
+
+
+def _choices(kinds: Sequence[Kind], tensor: str, e: int) -> tuple[int, ...]:
+    """Memories in which a tensor may lie, innermost first."""
+    if tensor == "h":
+        return _h_choices(kinds, e)
+    if tensor == "v":
+        return _v_choices(kinds, e)
+    return {"w": kinds[0].weights[e], "i": kinds[0].inputs, "o": kinds[0].outputs}[tensor]
+
+
+def _outwards(kinds: Sequence[Kind], spots: _Spots, tensor: str, e: int) -> int | None:
+    """The next memory further out in which a tensor may lie."""
+    here, choices = getattr(spots, tensor)[e], _choices(kinds, tensor, e)
+    onwards = choices[choices.index(here) + 1 :] if here in choices else ()
+    return onwards[0] if onwards else None
+
+
+def _written(graph: StackGraph, kinds: Sequence[Kind], spots: _Spots) -> Places:
+    n = len(graph.layers)
+    layers, phases, h = {}, {}, {}
+    for k, kind in enumerate(kinds):
+        for e in range(n):
+            if kind.runs[e]:
+                layers[k, e] = spots.w[e], spots.i[e], spots.o[e]
+                phases[k, e] = _phase(graph, kind, spots, e)
+            for key in (kind.h_use_key, kind.h_make_key):
+                if key is not None:
+                    h[e, key] = spots.h[e]
+    return Places(
+        weights=dict(enumerate(spots.w)),
+        h=h,
+        v=dict(enumerate(spots.v)),
+        layers=layers,
+        phases=phases,
+    )
