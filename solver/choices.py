@@ -14,6 +14,7 @@ from cost.stack_tiles import StackTiling
 from solver.fitting import Fitting, fitting_places
 from solver.kind_tables import KindTables
 from solver.mapping_store import EQUAL, MappedTile, MappingStore, Memories, weigh_point
+from solver.option_choices import NOTHING, LayerChoice, OptionChoices, PhaseChoice
 from solver.stack_tables import (
     PRICE_ROUNDS,
     StackOption,
@@ -27,74 +28,6 @@ MARGIN = 1e-9
 HARD = 1e5
 """Nodes of search after which a placement of a layer-tile stands at its bound unless CP-SAT
 chooses it; only speed depends on it."""
-NOTHING = MappingPoint(
-    energy_pj=0.0, latency_cycles=0, held_bits=(), loops=(), cuts={}, double_buffered={}
-)
-"""What a concat does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerChoice:
-    """One layer-tile of one kind: memories of W, I and O, and a temporal mapping.
-
-    Without a `point` the mapping is not searched yet: cost and `held_bits` are lower
-    bounds, and a solution that uses the choice has to be solved again with the truth.
-    `export_*`: what writing out the output beside costs.
-    """
-
-    kind: int
-    layer: int
-    weight: int
-    operand: int
-    output: int
-    energy_pj: float
-    latency_cycles: float
-    held_bits: tuple[int, ...]
-    point: MappingPoint | None
-    export_pj: float = 0.0
-    export_cycles: int = 0
-
-    @property
-    def memories(self) -> tuple[int, int, int]:
-        """Memories of W, I and O."""
-        return self.weight, self.operand, self.output
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseChoice:
-    """One copy phase of one kind: memories of producers, operand and caches (-1: none)."""
-
-    kind: int
-    layer: int
-    producer: int
-    second: int
-    operand: int
-    h_use: int
-    h_make: int
-    v: int
-    energy_pj: float
-    latency_cycles: int
-
-    @property
-    def memories(self) -> tuple[int, ...]:
-        """Memories of all that it moves."""
-        return self.producer, self.second, self.operand, self.h_use, self.h_make, self.v
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class OptionChoices:
-    """Everything that may still be part of an optimal schedule of one stack option.
-
-    `floor` is the weighted lower bound of the option; nothing that costs at most
-    `floor + slack` was dropped.
-    """
-
-    option: StackOption
-    tables: tuple[KindTables, ...]
-    layers: tuple[LayerChoice, ...]
-    phases: tuple[PhaseChoice, ...]
-    floor: float
-    slack: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,14 +201,18 @@ class ChoiceBuilder:
         return sum(sum(kind.runs) for kind in self._kinds(option)[1])
 
     def fitting(self, option: StackOption, weights: tuple[float, float]) -> Fitting | None:
-        """Some placement of an option that fits, like the one that its bound likes best."""
+        """Some placement of an option that fits, like the one that its bound likes best.
+
+        None where none is found, or where memories are not shared.
+        """
         floor, picks = self._floor(option, weights)
-        if not np.isfinite(floor):
+        if not np.isfinite(floor) or not self.tables.rules.joint_capacity:
             return None
         tiling, kinds = self._kinds(option)
         main = main_kind(tiling)
         costs = self._costs(option, weights)
-        return fitting_places(tiling.graph, kinds, costs, main, picks[main])
+        sizes = np.array(self.tables.domains.sizes_bits, dtype=np.float64)
+        return fitting_places(tiling.graph, kinds, costs, main, picks[main], sizes)
 
     def fitted(
         self, option: StackOption, weights: tuple[float, float], fitting: Fitting

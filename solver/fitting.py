@@ -71,8 +71,11 @@ def fitting_places(
     costs: Sequence[Costs],
     main: int,
     pick: np.ndarray,
+    sizes: np.ndarray,
 ) -> Fitting | None:
     """A placement that fits, from `pick` [layer, (w, i, o)] of kind number `main`.
+
+    `sizes` [memory]: bits of every memory.
 
     None where moving outwards does not lead to one.
     """
@@ -101,11 +104,11 @@ def fitting_places(
     )
     if not np.isfinite(cost):
         return None
-    return Fitting(_written(graph, kinds, spots), cost, _budgets(graph, kinds, spots))
+    return Fitting(_written(graph, kinds, spots), cost, _budgets(graph, kinds, spots, sizes))
 
 
 def _budgets(
-    graph: StackGraph, kinds: Sequence[Kind], spots: _Spots
+    graph: StackGraph, kinds: Sequence[Kind], spots: _Spots, sizes: np.ndarray
 ) -> dict[tuple[int, int], np.ndarray]:
     """Bits [memory] free for the mapping of each (kind, layer): all but what others take."""
     out = {}
@@ -125,7 +128,8 @@ def _budgets(
                 if memory >= 0:
                     # A map that is read or made in place takes none of the room, but counts.
                     free[memory] += bits
-            out[k, e] = free
+            # Whatever is read in place, a mapping has to fit by itself.
+            out[k, e] = np.minimum(free, sizes)
     return out
 
 

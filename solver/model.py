@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from ortools.sat.python import cp_model
 
 from cost.rules import RuleSet
-from solver.choices import LayerChoice, OptionChoices, PhaseChoice
 from solver.fitting import Places
 from solver.kind_tables import KindTables, fetching_edge
+from solver.option_choices import LayerChoice, OptionChoices, PhaseChoice
 from solver.placements import MemoryDomains
 from solver.stack_tables import StackTables
 
@@ -344,6 +344,11 @@ class ScheduleModel:
                 return 0
             bits -= kind.output_bits[e]
         return bits
+
+    @property
+    def hinted(self) -> bool:
+        """Whether anything was suggested."""
+        return len(self.model.proto.solution_hint.vars) > 0
 
     def suggest(self, places: Places) -> None:
         """Hint at memories for this option, found for it or for one much like it."""

@@ -7,9 +7,8 @@ lower bound, so a solution made of searched mappings alone is optimal.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,13 +18,12 @@ from solver.choices import MARGIN, ChoiceBuilder
 from solver.fitting import Fitting
 from solver.limits import SearchLimits, StoppedError, TooHardError
 from solver.model import OptionPlan, ScheduleModel, entry_cost
-from solver.prune import SAFETY, Pool, PoolRange, Ways
-from solver.space import Node
-from solver.stack_tables import StackOption
+from solver.open_options import OpenOptions, OptionState
+from solver.prune import SAFETY, Pool, Ways
 
-FIRST_SLACK, SLACK_GROWTH, WIDEST_SLACK = 2e-4, 4.0, 4.0
-"""Relative width of CP-SAT's first look into an option above its bound, and its growth; a
-look wider than the last takes everything in."""
+SLACK_GROWTH, WIDEST_SLACK = 4.0, 4.0
+"""Growth of the width of CP-SAT's looks into an option above its bound; a look wider than the
+last takes everything in."""
 DIVING_SLACK = 0.02
 """Least such width in a dive."""
 DIVING_GAP, DIVING_EFFORT = 0.02, 0.5
@@ -86,120 +84,6 @@ def plan_cost(builder: ChoiceBuilder, plans: tuple[OptionPlan, ...]) -> tuple[fl
     return energy, cycles
 
 
-@dataclass(kw_only=True, eq=False)
-class _OptionState:
-    """What is known about one stack option: half-planes and solutions per weight pair."""
-
-    option: StackOption
-    floor: tuple[float, float]
-    planes: list[tuple[float, float, float]] = field(default_factory=list)
-    stage: dict[tuple[float, float], int] = field(default_factory=dict)
-    slack: float = FIRST_SLACK
-    solved: dict[tuple[float, float], OptionPlan] = field(default_factory=dict)
-
-    def bound(self, weights: tuple[float, float]) -> float:
-        """Least weighted cost over the corners of what the half-planes leave."""
-        a, b = weights
-        least_e, least_l = self.floor
-        best = a * least_e + b * least_l
-        for d, e, f in self.planes:
-            if (d, e) == weights:
-                best = max(best, f)
-                continue
-            if d * least_e + e * least_l >= f:
-                continue
-            corners = []
-            if e > 0:
-                corners.append(a * least_e + b * (f - d * least_e) / e)
-            if d > 0:
-                corners.append(a * (f - e * least_l) / d + b * least_l)
-            best = max(best, min(corners))
-        return best
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Arc:
-    """Options [start, end) of the flattened pool that lead from node `tail` to node `head`.
-
-    All take `depth` layers.
-    """
-
-    tail: Node
-    head: Node
-    start: int
-    end: int
-    depth: int
-
-
-class _OpenOptions:
-    """The options of a pool, flattened arc by arc, with their bounds for one weight pair."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self.arcs: list[_Arc] = []
-        self._places: list[tuple[PoolRange, np.ndarray]] = []
-        energies, latencies = [], []
-        start = 0
-        for r in sorted(pool.ranges, key=lambda r: r.screened.range.tail):
-            spec = r.screened.range
-            for s, source in enumerate(spec.sources):
-                for t, target in enumerate(spec.targets):
-                    places = np.argwhere(r.alive[..., s, t])
-                    if not len(places):
-                        continue
-                    places = np.column_stack([places, np.tile([s, t], (len(places), 1))])
-                    at = tuple(places.T)
-                    energies.append(r.energy[at])
-                    latencies.append(r.latency[at])
-                    self._places.append((r, places))
-                    tail, head = spec.tail_node(source), spec.head_node(target)
-                    end = start + len(places)
-                    depth = len(spec.layers)
-                    self.arcs.append(_Arc(tail=tail, head=head, start=start, end=end, depth=depth))
-                    start = end
-        self.energy = np.concatenate(energies) if energies else np.zeros(0)
-        self.latency = np.concatenate(latencies) if latencies else np.zeros(0)
-        self.states: dict[int, _OptionState] = {}
-        self.into: dict[Node, list[int]] = {}
-        for k, arc in enumerate(self.arcs):
-            self.into.setdefault(arc.head, []).append(k)
-        self._ends = [arc.end for arc in self.arcs]
-
-    def arc_of(self, index: int) -> int:
-        """Number of the arc on which option `index` lies."""
-        return bisect_right(self._ends, index)
-
-    def bounds(self, weights: tuple[float, float]) -> np.ndarray:
-        """Weighted bounds of all options."""
-        never = np.isinf(self.energy) | np.isinf(self.latency)
-        energy, latency = np.where(never, 0.0, self.energy), np.where(never, 0.0, self.latency)
-        out = np.where(never, np.inf, weights[0] * energy + weights[1] * latency)
-        for i, state in self.states.items():
-            out[i] = state.bound(weights)
-        return out
-
-    def alike(self, arc: int, index: int) -> np.ndarray:
-        """Numbers of the options on the same arc with tiles as wide, or as high."""
-        _, places = self._places[arc]
-        start = self.arcs[arc].start
-        mine = places[index - start]
-        found: np.ndarray = start + np.flatnonzero(
-            (places[:, 1] == mine[1]) | (places[:, 2] == mine[2])
-        )
-        return found
-
-    def state(self, arc: int, index: int) -> _OptionState:
-        """What is known about option `index`, which lies on arc number `arc`."""
-        if index not in self.states:
-            r, places = self._places[arc]
-            place = tuple(int(n) for n in places[index - self.arcs[arc].start])
-            self.states[index] = _OptionState(
-                option=r.screened.option(place),
-                floor=(float(self.energy[index]), float(self.latency[index])),
-            )
-        return self.states[index]
-
-
 _Hard = Literal["mappings", "placements"]
 
 
@@ -230,7 +114,7 @@ class WeightedSolver:
         self.pool = pool
         self.builder = builder
         self.limits = limits
-        self.options = _OpenOptions(pool)
+        self.options = OpenOptions(pool)
         self.steps = {"bounded": 0, "placed": 0, "sharpened": 0, "CP-SAT": 0}
 
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
@@ -342,7 +226,7 @@ class WeightedSolver:
                 if known > 0 and np.isfinite(bounds[i]) and stages[i] != stage:
                     rise[stage] += (float(bounds[i]) / known * rise[stages[i]] - rise[stage]) / 8
 
-    def _try(self, state: _OptionState, weights: tuple[float, float]) -> _Hard | None:
+    def _try(self, state: OptionState, weights: tuple[float, float]) -> _Hard | None:
         """Look at an option one stage closer; what about it takes more than a dive may spend."""
         mappings = self.builder.mappings
         mappings.budget = DIVING_PATIENCE
@@ -417,7 +301,7 @@ class WeightedSolver:
 
     def _tighten(
         self,
-        state: _OptionState,
+        state: OptionState,
         weights: tuple[float, float],
         most: float,
         rival: float,
@@ -459,7 +343,7 @@ class WeightedSolver:
 
     def _decide(
         self,
-        state: _OptionState,
+        state: OptionState,
         weights: tuple[float, float],
         most: float,
     ) -> None:
@@ -520,7 +404,7 @@ class WeightedSolver:
             else:
                 state.slack *= SLACK_GROWTH
 
-    def _fitted(self, state: _OptionState, weights: tuple[float, float], fitting: Fitting) -> bool:
+    def _fitted(self, state: OptionState, weights: tuple[float, float], fitting: Fitting) -> bool:
         """Whether a placement ends a dive into an option: CP-SAT has the last word on what fits."""
         choices = self.builder.fitted(state.option, weights, fitting)
         if choices is None:
@@ -535,7 +419,7 @@ class WeightedSolver:
         return True
 
     def _settled(
-        self, state: _OptionState, weights: tuple[float, float], limit: float, plan: OptionPlan
+        self, state: OptionState, weights: tuple[float, float], limit: float, plan: OptionPlan
     ) -> OptionPlan:
         """The placements of `plan` with the mappings found for them, if they still fit."""
         choices = self.builder.build(state.option, weights, limit * (1 + DIVING_SLACK))
@@ -577,12 +461,12 @@ class WeightedSolver:
             self.limits.left()
         if not self.hasty:
             raise StoppedError
-        solver = cp_model.CpSolver()
-        solver.parameters.fix_variables_to_their_hinted_value = True
-        solver.parameters.num_workers = 1
-        solver.parameters.catch_sigint_signal = False
-        if solver.solve(model.model) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-            return model.plan(solver), 0.0
+        if model.hinted:
+            # What was suggested may be all right as it is.
+            solver = self._cp_sat(lean=True)
+            solver.parameters.fix_variables_to_their_hinted_value = True
+            if solver.solve(model.model) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+                return model.plan(solver), 0.0
         return None, 0.0
 
     def _cp_sat(self, *, lean: bool) -> cp_model.CpSolver:

@@ -1,0 +1,130 @@
+"""Options that a weighted solve may still take, and what it has learnt about each."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from solver.model import OptionPlan
+from solver.prune import Pool, PoolRange
+from solver.space import Node
+from solver.stack_tables import StackOption
+
+FIRST_SLACK = 2e-4
+"""Relative width of CP-SAT's first look into an option above its bound."""
+
+
+@dataclass(kw_only=True, eq=False)
+class OptionState:
+    """What is known about one stack option: half-planes and solutions per weight pair."""
+
+    option: StackOption
+    floor: tuple[float, float]
+    planes: list[tuple[float, float, float]] = field(default_factory=list)
+    stage: dict[tuple[float, float], int] = field(default_factory=dict)
+    slack: float = FIRST_SLACK
+    solved: dict[tuple[float, float], OptionPlan] = field(default_factory=dict)
+
+    def bound(self, weights: tuple[float, float]) -> float:
+        """Least weighted cost over the corners of what the half-planes leave."""
+        a, b = weights
+        least_e, least_l = self.floor
+        best = a * least_e + b * least_l
+        for d, e, f in self.planes:
+            if (d, e) == weights:
+                best = max(best, f)
+                continue
+            if d * least_e + e * least_l >= f:
+                continue
+            corners = []
+            if e > 0:
+                corners.append(a * least_e + b * (f - d * least_e) / e)
+            if d > 0:
+                corners.append(a * (f - e * least_l) / d + b * least_l)
+            best = max(best, min(corners))
+        return best
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arc:
+    """Options [start, end) of the flattened pool that lead from node `tail` to node `head`.
+
+    All take `depth` layers.
+    """
+
+    tail: Node
+    head: Node
+    start: int
+    end: int
+    depth: int
+
+
+class OpenOptions:
+    """The options of a pool, flattened arc by arc, with their bounds for one weight pair."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.arcs: list[Arc] = []
+        self._places: list[tuple[PoolRange, np.ndarray]] = []
+        energies, latencies = [], []
+        start = 0
+        for r in sorted(pool.ranges, key=lambda r: r.screened.range.tail):
+            spec = r.screened.range
+            for s, source in enumerate(spec.sources):
+                for t, target in enumerate(spec.targets):
+                    places = np.argwhere(r.alive[..., s, t])
+                    if not len(places):
+                        continue
+                    places = np.column_stack([places, np.tile([s, t], (len(places), 1))])
+                    at = tuple(places.T)
+                    energies.append(r.energy[at])
+                    latencies.append(r.latency[at])
+                    self._places.append((r, places))
+                    tail, head = spec.tail_node(source), spec.head_node(target)
+                    end = start + len(places)
+                    depth = len(spec.layers)
+                    self.arcs.append(Arc(tail=tail, head=head, start=start, end=end, depth=depth))
+                    start = end
+        self.energy = np.concatenate(energies) if energies else np.zeros(0)
+        self.latency = np.concatenate(latencies) if latencies else np.zeros(0)
+        self.states: dict[int, OptionState] = {}
+        self.into: dict[Node, list[int]] = {}
+        for k, arc in enumerate(self.arcs):
+            self.into.setdefault(arc.head, []).append(k)
+        self._ends = [arc.end for arc in self.arcs]
+
+    def arc_of(self, index: int) -> int:
+        """Number of the arc on which option `index` lies."""
+        return bisect_right(self._ends, index)
+
+    def bounds(self, weights: tuple[float, float]) -> np.ndarray:
+        """Weighted bounds of all options."""
+        never = np.isinf(self.energy) | np.isinf(self.latency)
+        energy, latency = np.where(never, 0.0, self.energy), np.where(never, 0.0, self.latency)
+        out = np.where(never, np.inf, weights[0] * energy + weights[1] * latency)
+        for i, state in self.states.items():
+            out[i] = state.bound(weights)
+        return out
+
+    def alike(self, arc: int, index: int) -> np.ndarray:
+        """Numbers of the options on the same arc with tiles as wide, or as high."""
+        _, places = self._places[arc]
+        start = self.arcs[arc].start
+        mine = places[index - start]
+        found: np.ndarray = start + np.flatnonzero(
+            (places[:, 1] == mine[1]) | (places[:, 2] == mine[2])
+        )
+        return found
+
+    def state(self, arc: int, index: int) -> OptionState:
+        """What is known about option `index`, which lies on arc number `arc`."""
+        if index not in self.states:
+            r, places = self._places[arc]
+            place = tuple(int(n) for n in places[index - self.arcs[arc].start])
+            self.states[index] = OptionState(
+                option=r.screened.option(place),
+                floor=(float(self.energy[index]), float(self.latency[index])),
+            )
+        return self.states[index]
