@@ -75,9 +75,7 @@ def fitting_places(
 ) -> Fitting | None:
     """A placement that fits, from `pick` [layer, (w, i, o)] of kind number `main`.
 
-    `sizes` [memory]: bits of every memory.
-
-    None where moving outwards does not lead to one.
+    `sizes` [memory]: bits of every memory. None where moving outwards does not lead to one.
     """
     spots = _first(kinds, main, pick)
     while (full := _fullest(graph, kinds, spots)) is not None:

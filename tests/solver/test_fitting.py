@@ -1,0 +1,91 @@
+"""Placements that fit, from which dives begin where memories are tight."""
+
+import numpy as np
+import pytest
+from ortools.sat.python import cp_model
+
+from cost.overlap import OverlapMode
+from cost.rules import DEFINES, EXACT
+from problems import load_problem
+from solver.choices import ChoiceBuilder
+from solver.fitting import Fitting
+from solver.model import ScheduleModel
+from solver.prepare import cost_tables
+from solver.stack_tables import StackOption
+
+WEIGHTS = (13.25587, 2213.0468548343742)
+
+
+@pytest.fixture(scope="module")
+def builder() -> ChoiceBuilder:
+    """A builder for dives with rough mappings, of ResNet-18."""
+    return ChoiceBuilder(cost_tables(load_problem("resnet-18@meta-proto-df"), EXACT), patience=-1)
+
+
+@pytest.fixture(scope="module")
+def option(builder: ChoiceBuilder) -> StackOption:
+    """Six layers with a shortcut between two maps in the larger activation memory."""
+    names = [memory.name for memory in builder.tables.problem.hardware.memories]
+    memory = names.index("sram_1MB_A")
+    return StackOption(
+        layers=tuple(range(11, 17)),
+        tile_x=12,
+        tile_y=16,
+        mode=OverlapMode.FULLY_CACHED,
+        source=memory,
+        target=memory,
+        carried=10,
+    )
+
+
+@pytest.fixture(scope="module")
+def fitting(builder: ChoiceBuilder, option: StackOption) -> Fitting:
+    """Its placement."""
+    found = builder.fitting(option, WEIGHTS)
+    assert found is not None
+    return found
+
+
+def test_it_costs_no_less_than_the_bound(
+    builder: ChoiceBuilder, option: StackOption, fitting: Fitting
+) -> None:
+    bound = builder.tables.option_bounds(option, np.array([WEIGHTS]))[0]
+    assert bound <= fitting.cost < 1.5 * bound
+
+
+def test_cp_sat_agrees_that_it_fits(
+    builder: ChoiceBuilder, option: StackOption, fitting: Fitting
+) -> None:
+    choices = builder.fitted(option, WEIGHTS, fitting)
+    assert choices is not None
+    solver = cp_model.CpSolver()
+    model = ScheduleModel(builder.tables, choices, WEIGHTS, choices.floor)
+    assert solver.solve(model.model) == cp_model.OPTIMAL
+    assert {layer.memories for layer in choices.layers} == set(fitting.places.layers.values())
+
+
+def test_mappings_fit_by_themselves(
+    builder: ChoiceBuilder, option: StackOption, fitting: Fitting
+) -> None:
+    sizes = np.array(builder.tables.domains.sizes_bits)
+    choices = builder.fitted(option, WEIGHTS, fitting)
+    assert choices is not None
+    for layer in choices.layers:
+        assert (np.array(layer.held_bits) <= sizes).all()
+        assert (np.array(layer.held_bits) <= fitting.budgets[layer.kind, layer.layer]).all()
+
+
+def test_weights_and_caches_are_where_all_tiles_look(fitting: Fitting) -> None:
+    for (_, e), (weight, _, _) in fitting.places.layers.items():
+        assert weight == fitting.places.weights[e]
+    for (_, e), (*_, h_use, h_make, v) in fitting.places.phases.items():
+        kept = {m for (layer, _), m in fitting.places.h.items() if layer == e}
+        assert {h_use, h_make} - {-1} <= kept
+        assert v in (-1, fitting.places.v[e])
+
+
+def test_memories_that_are_not_shared_need_none() -> None:
+    tables = cost_tables(load_problem("fsrcnn@meta-proto-df"), DEFINES)
+    dram = tables.domains.dram
+    lone = StackOption((0, 1), 60, 72, OverlapMode.FULLY_CACHED, dram, dram, -1)
+    assert ChoiceBuilder(tables, patience=-1).fitting(lone, (1.0, 0.0)) is None
