@@ -252,17 +252,10 @@ class ChoiceBuilder:
                     export_cycles=export[1],
                 )
             )
-            phases += [
-                phase
-                for phase in self._phase_choices(
-                    kind,
-                    k,
-                    self._phase_entry(kind, e, fitting.places.phases[k, e]),
-                    weights,
-                    np.inf,
-                )
-                if phase.memories == fitting.places.phases[k, e]
-            ]
+            moves = fitting.places.phases[k, e]
+            at = self._phase_entry(kind, e, moves)
+            likely = self._phase_choices(kind, k, at, weights, np.inf)
+            phases += [phase for phase in likely if phase.memories == moves]
         return OptionChoices(
             option=option,
             tables=kinds,

@@ -16,13 +16,8 @@ from cost.capacity_bound import occupied
 from cost.stack_graph import StackGraph
 from solver.kind_tables import KindTables, fetching_edge
 
-Kind = KindTables
 Costs = tuple[np.ndarray, np.ndarray]
 """Weighted cost tables f and g of a kind of tile."""
-
-
-NO_LIMIT_BITS = 1e15
-"""Room in DRAM."""
 RESERVE = 1 / 8
 """Share of every memory on chip that is left to mappings beside the tensors that rest there."""
 SWEEPS = 4
@@ -67,7 +62,7 @@ class _Spots:
 
 def fitting_places(
     graph: StackGraph,
-    kinds: Sequence[Kind],
+    kinds: Sequence[KindTables],
     costs: Sequence[Costs],
     main: int,
     pick: np.ndarray,
@@ -106,7 +101,7 @@ def fitting_places(
 
 
 def _budgets(
-    graph: StackGraph, kinds: Sequence[Kind], spots: _Spots, sizes: np.ndarray
+    graph: StackGraph, kinds: Sequence[KindTables], spots: _Spots, sizes: np.ndarray
 ) -> dict[tuple[int, int], np.ndarray]:
     """Bits [memory] free for the mapping of each (kind, layer): all but what others take."""
     out = {}
@@ -117,7 +112,7 @@ def _budgets(
         for e in range(len(kind.weights)):
             if not kind.runs[e]:
                 continue
-            free = np.where(np.isinf(x.room), NO_LIMIT_BITS, x.room) - use[e]
+            free = x.room - use[e]
             for memory, bits in (
                 (spots.w[e], x.weight_bits[e]),
                 (spots.i[e], kind.kind.operand_bits[e]),
@@ -132,7 +127,7 @@ def _budgets(
 
 
 def _improve(
-    graph: StackGraph, kinds: Sequence[Kind], costs: Sequence[Costs], main: int, spots: _Spots
+    graph: StackGraph, kinds: Sequence[KindTables], costs: Sequence[Costs], main: int, spots: _Spots
 ) -> None:
     """Move single tensors as long as that makes the commonest kind of tile cheaper."""
     least = _cost(graph, kinds[main], costs[main], spots)
@@ -152,7 +147,7 @@ def _improve(
             break
 
 
-def _first(kinds: Sequence[Kind], main: int, pick: np.ndarray) -> _Spots:
+def _first(kinds: Sequence[KindTables], main: int, pick: np.ndarray) -> _Spots:
     """What the bound picked for the commonest kind of tile; caches where operands are."""
     kind = kinds[main]
     spots = _Spots(w=[], i=[], o=[], h=[], v=[])
@@ -166,18 +161,18 @@ def _first(kinds: Sequence[Kind], main: int, pick: np.ndarray) -> _Spots:
     return spots
 
 
-def _h_choices(kinds: Sequence[Kind], e: int) -> tuple[int, ...]:
+def _h_choices(kinds: Sequence[KindTables], e: int) -> tuple[int, ...]:
     """Where the columns of layer e may be kept; empty where none are."""
     some = (k.h_use[e] if k.h_use[e] != (-1,) else k.h_make[e] for k in kinds)
     return next((places for places in some if places != (-1,)), ())
 
 
-def _v_choices(kinds: Sequence[Kind], e: int) -> tuple[int, ...]:
+def _v_choices(kinds: Sequence[KindTables], e: int) -> tuple[int, ...]:
     return next((k.v[e] for k in kinds if k.v[e] != (-1,)), ())
 
 
 def _phase(
-    graph: StackGraph, kind: Kind, spots: _Spots, e: int
+    graph: StackGraph, kind: KindTables, spots: _Spots, e: int
 ) -> tuple[int, int, int, int, int, int]:
     """Memories of the copy phase of layer e; a tile from outside is put down where it is read."""
 
@@ -199,7 +194,9 @@ def _phase(
     )
 
 
-def _picks(graph: StackGraph, kind: Kind, spots: _Spots) -> tuple[np.ndarray, np.ndarray] | None:
+def _picks(
+    graph: StackGraph, kind: KindTables, spots: _Spots
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Indices [layer, (w, i, o)] and [layer, (p, i, a, b, c)]; None if a place is not open."""
     n = len(kind.weights)
     f, g = np.zeros((n, 3), dtype=np.int64), np.zeros((n, 5), dtype=np.int64)
@@ -223,7 +220,7 @@ def _picks(graph: StackGraph, kind: Kind, spots: _Spots) -> tuple[np.ndarray, np
     return f, g
 
 
-def _cost(graph: StackGraph, kind: Kind, costs: Costs, spots: _Spots) -> float:
+def _cost(graph: StackGraph, kind: KindTables, costs: Costs, spots: _Spots) -> float:
     """Weighted cost of one tile."""
     picks = _picks(graph, kind, spots)
     if picks is None:
@@ -235,7 +232,9 @@ def _cost(graph: StackGraph, kind: Kind, costs: Costs, spots: _Spots) -> float:
     return total
 
 
-def _taken(graph: StackGraph, kinds: Sequence[Kind], spots: _Spots) -> list[np.ndarray | None]:
+def _taken(
+    graph: StackGraph, kinds: Sequence[KindTables], spots: _Spots
+) -> list[np.ndarray | None]:
     """Bits [layer, memory] taken while each layer runs, by kind; None where a place is closed.
 
     Weights and caches stay for all tiles, whether a kind of tile looks at them or not.
@@ -256,7 +255,7 @@ def _taken(graph: StackGraph, kinds: Sequence[Kind], spots: _Spots) -> list[np.n
     return found
 
 
-def _stays(kinds: Sequence[Kind], spots: _Spots) -> np.ndarray:
+def _stays(kinds: Sequence[KindTables], spots: _Spots) -> np.ndarray:
     """Bits [memory] that weights and caches take in all tiles of these kinds."""
     known = [kind.occupancy for kind in kinds if kind.occupancy is not None]
     out = np.zeros(len(known[0].room))
@@ -277,7 +276,9 @@ def _bits(memories: np.ndarray, bits: np.ndarray, e: int, memory: int) -> float:
     return float(bits[e, at[0]]) if len(at) else 0.0
 
 
-def _fullest(graph: StackGraph, kinds: Sequence[Kind], spots: _Spots) -> tuple[int, int] | None:
+def _fullest(
+    graph: StackGraph, kinds: Sequence[KindTables], spots: _Spots
+) -> tuple[int, int] | None:
     """The (layer, memory) at which some tile is most over what there is; None if all fits."""
     worst, where = 0.0, None
     for kind, use in zip(kinds, _taken(graph, kinds, spots), strict=True):
@@ -304,7 +305,7 @@ def _candidates(graph: StackGraph, spots: _Spots, step: int, memory: int) -> lis
     return [(name, e) for name, e in found if getattr(spots, name)[e] == memory]
 
 
-def _choices(kinds: Sequence[Kind], tensor: str, e: int) -> tuple[int, ...]:
+def _choices(kinds: Sequence[KindTables], tensor: str, e: int) -> tuple[int, ...]:
     """Memories in which a tensor may lie, innermost first."""
     if tensor == "h":
         return _h_choices(kinds, e)
@@ -313,14 +314,14 @@ def _choices(kinds: Sequence[Kind], tensor: str, e: int) -> tuple[int, ...]:
     return {"w": kinds[0].weights[e], "i": kinds[0].inputs, "o": kinds[0].outputs}[tensor]
 
 
-def _outwards(kinds: Sequence[Kind], spots: _Spots, tensor: str, e: int) -> int | None:
+def _outwards(kinds: Sequence[KindTables], spots: _Spots, tensor: str, e: int) -> int | None:
     """The next memory further out in which a tensor may lie."""
     here, choices = getattr(spots, tensor)[e], _choices(kinds, tensor, e)
     onwards = choices[choices.index(here) + 1 :] if here in choices else ()
     return onwards[0] if onwards else None
 
 
-def _written(graph: StackGraph, kinds: Sequence[Kind], spots: _Spots) -> Places:
+def _written(graph: StackGraph, kinds: Sequence[KindTables], spots: _Spots) -> Places:
     n = len(graph.layers)
     layers, phases, h = {}, {}, {}
     for k, kind in enumerate(kinds):

@@ -5,13 +5,14 @@ import pytest
 from ortools.sat.python import cp_model
 
 from cost.overlap import OverlapMode
-from cost.rules import DEFINES, EXACT
+from cost.rules import DEFINES
 from problems import load_problem
 from solver.choices import ChoiceBuilder
 from solver.fitting import Fitting
 from solver.model import ScheduleModel
 from solver.prepare import cost_tables
 from solver.stack_tables import StackOption
+from tests.solver.resnet_block import block_on_chip, resnet_tables
 
 WEIGHTS = (13.25587, 2213.0468548343742)
 
@@ -19,23 +20,13 @@ WEIGHTS = (13.25587, 2213.0468548343742)
 @pytest.fixture(scope="module")
 def builder() -> ChoiceBuilder:
     """A builder for dives with rough mappings, of ResNet-18."""
-    return ChoiceBuilder(cost_tables(load_problem("resnet-18@meta-proto-df"), EXACT), patience=-1)
+    return ChoiceBuilder(resnet_tables(), patience=-1)
 
 
 @pytest.fixture(scope="module")
 def option(builder: ChoiceBuilder) -> StackOption:
     """Six layers with a shortcut between two maps in the larger activation memory."""
-    names = [memory.name for memory in builder.tables.problem.hardware.memories]
-    memory = names.index("sram_1MB_A")
-    return StackOption(
-        layers=tuple(range(11, 17)),
-        tile_x=12,
-        tile_y=16,
-        mode=OverlapMode.FULLY_CACHED,
-        source=memory,
-        target=memory,
-        carried=10,
-    )
+    return block_on_chip(builder.tables)
 
 
 @pytest.fixture(scope="module")

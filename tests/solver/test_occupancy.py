@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from cost.overlap import OverlapMode
-from cost.rules import EXACT
-from problems import load_problem
-from solver.prepare import cost_tables
+from cost.kind_paths import kind_bounds
 from solver.stack_tables import StackOption, StackTables, tiles_that_run
+from tests.solver.resnet_block import block_on_chip, resnet_tables
 
 BOTH = np.array([[1.0, 0.0], [0.0, 1.0]])
 
@@ -15,28 +13,13 @@ BOTH = np.array([[1.0, 0.0], [0.0, 1.0]])
 @pytest.fixture(scope="module")
 def tables() -> StackTables:
     """Tables of ResNet-18, whose shortcuts make tiles wait."""
-    return cost_tables(load_problem("resnet-18@meta-proto-df"), EXACT)
-
-
-def block(tables: StackTables, source: int, target: int) -> StackOption:
-    """Six layers with a shortcut, cut to 12 x 16 tiles."""
-    return StackOption(
-        layers=tuple(range(11, 17)),
-        tile_x=12,
-        tile_y=16,
-        mode=OverlapMode.FULLY_CACHED,
-        source=source,
-        target=target,
-        carried=-1 if source == tables.domains.dram else 10,
-    )
+    return resnet_tables()
 
 
 @pytest.fixture(scope="module")
 def on_chip(tables: StackTables) -> StackOption:
     """The block between two maps in the larger activation memory."""
-    names = [memory.name for memory in tables.problem.hardware.memories]
-    memory = names.index("sram_1MB_A")
-    return block(tables, memory, memory)
+    return block_on_chip(tables)
 
 
 def test_whole_maps_leave_little_room(tables: StackTables, on_chip: StackOption) -> None:
@@ -102,7 +85,10 @@ def test_every_tile_carries_its_share_of_the_weights(
             assert shared == pytest.approx(arrival)
 
 
-def test_tighter_than_the_commonest_tile_alone(tables: StackTables) -> None:
-    dram = tables.domains.dram
-    option = block(tables, dram, dram)
-    assert (tables.option_bounds(option, BOTH) >= tables.main_bound(option, BOTH) * 0.999).all()
+def test_never_below_the_bound_of_tensors_alone(tables: StackTables, on_chip: StackOption) -> None:
+    tiles = tiles_that_run(tables.tiling(on_chip))
+    alone = np.zeros(2)
+    for kind in tables.lone_tables(on_chip):
+        f = tables.with_arrival(on_chip, kind, tiles)
+        alone += kind.kind.count * kind_bounds(f, kind.g, kind.linked, BOTH)
+    assert (tables.option_bounds(on_chip, BOTH) >= alone * (1 - 1e-12)).all()
