@@ -173,7 +173,8 @@ def _warm_up() -> None:
 
 def _time(problem: Problem, kind: str, mode: OverlapMode, tile: tuple[int, int]) -> Timing:
     if kind == "exact":
-        mapper = exact_mapper(problem.hardware, problem.workload.name, DEFINES)
+        workload = problem.workload.name
+        mapper = exact_mapper(problem.hardware, workload, DEFINES, overfill=True)
     else:
         search = LoopOrderSearch(hardware=problem.hardware, limit=LPF_LIMIT)
         mapper = loop_order_mapper(search, problem.workload.name)

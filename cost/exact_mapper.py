@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from cost.kernel import evaluate_layer_tile
 from cost.layer_classes import tile_signature
 from cost.layer_model import LayerModel, build_layer_model
+from cost.least_demand import overfilled_budget
 from cost.least_energy import least_energy_mapping
 from cost.mapping import LayerTile, TemporalMapping, memory_operand
 from cost.mapping_search import size_vector
@@ -17,10 +20,17 @@ from problems.hardware import Hardware
 from problems.workload import Layer, Operand
 
 
-def exact_mapper(hardware: Hardware, workload: str, rules: RuleSet) -> Mapper:
+def exact_mapper(
+    hardware: Hardware,
+    workload: str,
+    rules: RuleSet,
+    *,
+    overfill: bool = False,
+) -> Mapper:
     """Map each layer-tile at least energy over all mappings, remembering what was asked.
 
-    Layers that are alike share their mappings.
+    Layers that are alike share their mappings. With `overfill`, a layer-tile that nothing
+    fits is mapped within the bits that the reference lets it take (Q12).
     """
     known: dict[tuple[object, ...], MappedLayer | None] = {}
     models: dict[Layer, LayerModel] = {}
@@ -37,7 +47,17 @@ def exact_mapper(hardware: Hardware, workload: str, rules: RuleSet) -> Mapper:
         key = (*tile_signature(model, vector), w, i, o)
         if key in known:
             return known[key]
+        layer_tile = LayerTile(
+            layer=layer,
+            sizes=tuple(sizes.items()),
+            levels=dict(zip(model.operands, (w, i, o), strict=True)),
+        )
         point = least_energy_mapping(model, vector, (w, i, o))
+        if point is None and overfill:
+            budget = overfilled_budget(hardware, unroll, layer_tile, rules)
+            if budget is not None:
+                bits = np.array(budget, dtype=np.float64)
+                point = least_energy_mapping(model, vector, (w, i, o), bits)
         found = None
         if point is not None:
             mapping = TemporalMapping(
@@ -46,11 +66,6 @@ def exact_mapper(hardware: Hardware, workload: str, rules: RuleSet) -> Mapper:
                 double_buffered=(
                     point.double_buffered if rules.explicit_double_buffering else None
                 ),
-            )
-            layer_tile = LayerTile(
-                layer=layer,
-                sizes=tuple(sizes.items()),
-                levels=dict(zip(model.operands, (w, i, o), strict=True)),
             )
             cost = evaluate_layer_tile(hardware, unroll, layer_tile, mapping, rules)
             found = mapped_layer(hardware, mapping, cost)

@@ -60,17 +60,23 @@ class _TooManyError(RuntimeError):
 
 
 def least_energy_mapping(
-    model: LayerModel, sizes: np.ndarray, levels: tuple[int, int, int]
+    model: LayerModel,
+    sizes: np.ndarray,
+    levels: tuple[int, int, int],
+    budget_bits: np.ndarray | None = None,
 ) -> MappingPoint | None:
-    """A mapping of least energy, of little latency among those; None if nothing fits."""
+    """A mapping of least energy, of little latency among those; None if nothing fits.
+
+    `budget_bits` [memory]: what all blocks in it may take together, by default its size.
+    """
     counts = np.array(levels, dtype=np.int64)
     tables, amounts = energy_tables(model.arrays, sizes, counts)
-    budget = model.memory[:, SIZE].copy()
+    budget = model.memory[:, SIZE].copy() if budget_bits is None else budget_bits
     whole = ChainSpace(model, sizes, counts, tables, budget, budget)
     try:
         least = _least(whole)
     except _TooManyError:
-        return best_mapping(model, sizes, levels, (1.0, 0.0), 0.0)
+        return best_mapping(model, sizes, levels, (1.0, 0.0), 0.0, budget=budget_bits)
     if least is None:
         return None
     ordered = _ordered(least.space, least.chain)

@@ -465,12 +465,14 @@ def best_mapping(
     weights: tuple[float, float],
     bound: float,
     pause: Callable[[], object] | None = None,
+    budget: np.ndarray | None = None,
 ) -> MappingPoint | None:
     """The mapping of least weighted cost; None if nothing fits.
 
     `bound` is a lower bound of that cost: a narrow search around it usually succeeds.
+    `budget` [memory]: bits free for the layer-tile, all there are if None.
     """
-    search_ = BestSearch(model, sizes, levels, weights, bound)
+    search_ = BestSearch(model, sizes, levels, weights, bound, budget)
     while not search_.done:
         search_.step()
         if pause is not None:

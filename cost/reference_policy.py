@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from cost.copies import CopyAction
+from cost.kernel import overflows
 from cost.least_demand import least_overflows
 from cost.mapping import LayerTile, TemporalMapping, memory_operand, operand_names
 from cost.overlap import OverlapMode
@@ -106,6 +107,29 @@ def reference_schedule(
         workload.name,
         [_schedule_stack(hardware, stack, mode, tile, memo, rules) for stack in chosen],
     )
+
+
+def overfilled_memories(
+    hardware: Hardware, workload: Workload, result: PolicyResult, rules: RuleSet
+) -> dict[str, tuple[str, ...]]:
+    """Memories in which mapped blocks take more than there is, each with the layers (Q12)."""
+    layers = workload.by_name
+    found: dict[str, dict[str, None]] = {}
+    for each in (each for stack in result.stacks for tile in stack.tiles for each in tile.layers):
+        layer, kept = layers[each.name], dict(each.levels)
+        if not layer.computes:
+            continue
+        layer_tile = LayerTile(
+            layer=layer,
+            sizes=each.sizes,
+            levels={name: kept[memory_operand(name)] for name in operand_names(layer)},
+        )
+        mapping = each.mapped.mapping
+        assert isinstance(mapping, TemporalMapping)
+        unroll = hardware.unrolling(workload.name, layer)
+        for over in overflows(hardware, unroll, layer_tile, mapping, rules):
+            found.setdefault(hardware.memories[over.memory].name, {})[layer.name] = None
+    return {memory: tuple(names) for memory, names in found.items()}
 
 
 class RaisingMapper:

@@ -1,6 +1,6 @@
 """Problems: workloads, accelerators, and the files that describe them."""
 
-from problems.errors import FuseproofError, InfeasibleError, ProblemError
+from problems.errors import FuseproofError, InfeasibleError, PolicyError, ProblemError
 from problems.hardware import Hardware, MemoryLevel, OperandPorts, SpatialRule, Unroll
 from problems.load import Catalogue, catalogue, load_hardware, load_problem, load_workload
 from problems.problem import Problem
@@ -27,6 +27,7 @@ __all__ = [
     "Operand",
     "OperandPorts",
     "Padding",
+    "PolicyError",
     "Precision",
     "Problem",
     "ProblemError",

@@ -22,6 +22,14 @@ class ProblemError(FuseproofError):
         self.message = " ".join(message.split())
         super().__init__(": ".join(part for part in (file, key, self.message) if part))
 
+    def in_file(self, file: str) -> ProblemError:
+        """The same error with the file that it is in, if it does not name one yet."""
+        return self if self.file else ProblemError(self.message, file=file, key=self.key)
+
+
+class PolicyError(FuseproofError):
+    """A policy decided on something that fits nowhere."""
+
 
 class InfeasibleError(FuseproofError):
     """No schedule exists: something needs more than the hardware or a limit grants.

@@ -9,13 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cost.rules import DEFINES, RULE_SETS, RuleSet
+from cost.rules import RULE_SETS, RuleSet
 from problems import (
     FuseproofError,
     InfeasibleError,
+    PolicyError,
     Problem,
     ProblemError,
     catalogue,
@@ -34,10 +34,6 @@ DONE, STOPPED, INFEASIBLE = 0, 3, 4
 """Exit codes beside `BAD_INPUT`."""
 
 
-class _PolicyFoundNothingError(FuseproofError):
-    """A policy decided on something that fits nowhere."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 done, 2 input, 3 limit, 4 infeasible)."""
     try:
@@ -46,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except SystemExit as stop:
         return int(stop.code or 0)
-    except (InfeasibleError, _PolicyFoundNothingError) as error:
+    except (InfeasibleError, PolicyError) as error:
         return _fail(INFEASIBLE, f"infeasible: {error}")
     except (FuseproofError, UsageError) as error:
         return _fail(BAD_INPUT, f"error: {error}")
@@ -191,17 +187,19 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from solver.evaluate import policy_figures, schedule_figures
+
     problem = load_problem(args.problem)
     if args.json is not None:
         check_writable(args.json)
     if args.schedule is not None:
         if args.policy is not None or args.tile is not None:
             raise ProblemError("evaluate: --schedule goes without --policy and --tile")
-        figures = _schedule_figures(problem, args.schedule, args.rules)
+        figures = schedule_figures(problem, args.schedule, args.rules)
     elif args.policy is None or args.tile is None:
         raise ProblemError("evaluate: give --policy defines with --tile WxH, or --schedule")
     else:
-        figures = _policy_figures(problem, args)
+        figures = policy_figures(problem, args.mode, args.tile, args.rules, args.lpf_limit)
     if args.json is not None:
         write_whole(args.json, json.dumps(figures, indent=1) + "\n")
     for name, value in figures.items():
@@ -211,73 +209,6 @@ def _evaluate(args: argparse.Namespace) -> int:
     for fault in violations:
         print(f"VIOLATION: {fault}")
     return BAD_INPUT if violations else DONE
-
-
-def _schedule_figures(problem: Problem, path: Path, asked: str | None) -> dict[str, Any]:
-    """Cost of a saved schedule, under its own rules unless others are asked for."""
-    from cost.recost import recost
-    from solver.schedule_file import read_result, rules_of, schedule_from_dict
-
-    document = read_result(path)
-    try:
-        rules = rules_of(document) if asked is None else RULE_SETS[asked]
-        schedule = schedule_from_dict(document)
-    except ProblemError as error:
-        raise _in_file(error, path) from None
-    found = recost(problem, schedule, rules)
-    return {
-        "rules": rules.name,
-        "energy_pj": found.energy_pj,
-        "latency_cycles": found.latency_cycles,
-        "edp": found.energy_pj * found.latency_cycles,
-        "violations": list(found.violations),
-    }
-
-
-def _in_file(error: ProblemError, path: Path) -> ProblemError:
-    """The same error with the file it is in, if it does not name one yet."""
-    if error.file:
-        return error
-    return ProblemError(error.message, file=str(path), key=error.key)
-
-
-def _policy_figures(problem: Problem, args: argparse.Namespace) -> dict[str, Any]:
-    from cost.loop_orders import TooFewLoopFactorsError
-    from cost.reference_policy import NoMappingError, reference_schedule
-
-    rules = DEFINES if args.rules is None else RULE_SETS[args.rules]
-    if args.lpf_limit is not None:
-        from cost.loop_order_search import LoopOrderSearch
-        from cost.reference_mapper import loop_order_mapper
-
-        search = LoopOrderSearch(hardware=problem.hardware, limit=args.lpf_limit)
-        mapper = loop_order_mapper(search, problem.workload.name)
-    else:
-        from cost.exact_mapper import exact_mapper
-
-        mapper = exact_mapper(problem.hardware, problem.workload.name, rules)
-    try:
-        found = reference_schedule(
-            problem.hardware,
-            problem.workload,
-            mode=args.mode,
-            tile=args.tile,
-            mapper=mapper,
-            rules=rules,
-        )
-    except TooFewLoopFactorsError as error:
-        raise ProblemError(f"--lpf-limit {args.lpf_limit}: {error}") from None
-    except (NoMappingError, ValueError) as error:
-        raise _PolicyFoundNothingError(f"the policy finds no schedule: {error}") from None
-    return {
-        "rules": rules.name,
-        "mode": args.mode.value,
-        "tile": list(args.tile),
-        "energy_pj": found.energy_pj,
-        "latency_cycles": found.latency_cycles,
-        "edp": found.energy_pj * found.latency_cycles,
-        "stacks": [[layer for layer in stack.layers] for stack in found.stacks],
-    }
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -390,7 +321,7 @@ def _verify(args: argparse.Namespace) -> int:
     try:
         verification = verify(document, problem)
     except ProblemError as error:
-        raise _in_file(error, args.file) from None
+        raise error.in_file(str(args.file)) from None
     for fault in verification.problems:
         print(f"FAULT: {fault}")
     _print(verification_report(str(args.file), verification))
