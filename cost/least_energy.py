@@ -14,12 +14,13 @@ from heapq import heapify, heappop, heappush
 
 import numpy as np
 
+from cost.best_mapping import best_mapping
 from cost.boundary_tables import OUT, SIZE
 from cost.chain_order import order_chain
 from cost.chain_space import ChainSpace, KnownWidths, shared_out
 from cost.layer_model import LayerModel
 from cost.least_chain import FOUND, ROUNDING, TOO_MANY
-from cost.mapping_search import MappingPoint, best_mapping
+from cost.mapping_search import MappingPoint
 from cost.mapping_tables import MappingTables, energy_tables, with_views
 from problems.workload import LOOP_DIMS
 
@@ -64,18 +65,22 @@ def least_energy_mapping(
     sizes: np.ndarray,
     levels: tuple[int, int, int],
     budget_bits: np.ndarray | None = None,
+    give_up: int | None = None,
 ) -> MappingPoint | None:
     """A mapping of least energy, of little latency among those; None if nothing fits.
 
     `budget_bits` [memory]: what all blocks in it may take together, by default its size.
+    With `give_up`, also None after so many partial chains.
     """
     counts = np.array(levels, dtype=np.int64)
     tables, amounts = energy_tables(model.arrays, sizes, counts)
     budget = model.memory[:, SIZE].copy() if budget_bits is None else budget_bits
     whole = ChainSpace(model, sizes, counts, tables, budget, budget)
     try:
-        least = _least(whole)
+        least = _least(whole, MOST_LABELS if give_up is None else give_up)
     except _TooManyError:
+        if give_up is not None:
+            return None
         return best_mapping(model, sizes, levels, (1.0, 0.0), 0.0, budget=budget_bits)
     if least is None:
         return None
@@ -85,7 +90,7 @@ def least_energy_mapping(
     return _written_out(least.space, _faster(least, amounts, ordered))
 
 
-def _least(whole: ChainSpace) -> _Least | None:
+def _least(whole: ChainSpace, most_labels: int) -> _Least | None:
     """A chain of least energy among all that fit."""
     if whole.least_pj == np.inf:
         return None
@@ -111,7 +116,7 @@ def _least(whole: ChainSpace) -> _Least | None:
                 spaces[widest] = space
                 heappush(waiting, (space.least_pj, True, widest))
             continue
-        found = _least_in(spaces[widest], known * (1 + ROUNDING))
+        found = _least_in(spaces[widest], known * (1 + ROUNDING), most_labels)
         if found is None:
             continue
         energy = spaces[widest].energy_pj(found)
@@ -121,7 +126,7 @@ def _least(whole: ChainSpace) -> _Least | None:
     return best
 
 
-def _least_in(space: ChainSpace, most: float) -> np.ndarray | None:
+def _least_in(space: ChainSpace, most: float, most_labels: int) -> np.ndarray | None:
     """The chain of least energy of a space, if one costs at most `most`."""
     chain = space.cheapest(space.tables.pj, space.to_go)
     if space.fits(chain):
@@ -130,7 +135,7 @@ def _least_in(space: ChainSpace, most: float) -> np.ndarray | None:
     outcome, chain = space.search(space.within(most), space.to_go, most, UNPRICED_LABELS)
     if outcome == TOO_MANY:
         most = min(most, space.set_prices() * (1 + ROUNDING))
-        outcome, chain = space.search(space.within(most), space.to_go, most, MOST_LABELS)
+        outcome, chain = space.search(space.within(most), space.to_go, most, most_labels)
     if outcome == TOO_MANY:
         raise _TooManyError
     return chain if outcome == FOUND else None

@@ -8,7 +8,7 @@ allocations, with no limit on the number of loop factors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,8 +28,6 @@ from problems.workload import LOOP_DIMS
 
 NODES_A_TURN = 10_000
 """Nodes between two looks at the clock."""
-NODES_A_STEP = 2_000
-"""Nodes after which a search for a best mapping waits to be asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ class _Prepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _SearchInput:
+class SearchInput:
     """Tables of a search and the bits that any mapping takes of each memory."""
 
     tables: SearchTables
@@ -148,13 +146,13 @@ def mixed_bound(
     return _prepare(model, sizes, np.array(levels, dtype=np.int64), weights, budget).bound
 
 
-def _tables(
+def search_tables(
     model: LayerModel,
     sizes: np.ndarray,
     levels: np.ndarray,
     aim: Aim,
     budget: np.ndarray,
-) -> _SearchInput:
+) -> SearchInput:
     """Tables, costs to go and limits of one search."""
     ready = _prepare(model, sizes, levels, aim.weights, budget, shared_out=aim.shared_out)
     t = ready.tables
@@ -193,7 +191,7 @@ def _tables(
         latency_cutoff=float(aim.latency_cutoff_cycles),
         weighted_only=bool(aim.weighted_only),
     )
-    return _SearchInput(tables=tables, reserved_bits=ready.reserved_bits, fits=ready.fits)
+    return SearchInput(tables=tables, reserved_bits=ready.reserved_bits, fits=ready.fits)
 
 
 def _state(usage: np.ndarray, n_views: int, capacity: int) -> SearchState:
@@ -240,28 +238,28 @@ def pareto_set(
     is called now and then and may raise to stop. Empty if nothing fits. Raises
     SearchOverflow if the set outgrows every table.
     """
-    budget = _budget(model, aim.budget_bits)
-    tables = _tables(model, sizes, np.array(levels, dtype=np.int64), aim, budget)
+    budget = budget_of(model, aim.budget_bits)
+    tables = search_tables(model, sizes, np.array(levels, dtype=np.int64), aim, budget)
     if not tables.fits:
         return ()
-    walk = _Walk(model, tables, levels, capacity)
+    walk = Walk(model, tables, levels, capacity)
     while not walk.turn():
         if pause is not None:
             pause()
     return walk.points()
 
 
-def _budget(model: LayerModel, bits: np.ndarray | None) -> np.ndarray:
+def budget_of(model: LayerModel, bits: np.ndarray | None) -> np.ndarray:
     """[memory] bits free for a layer-tile; all there are if not told."""
     budget: np.ndarray = model.memory[:, SIZE].copy() if bits is None else bits.astype(np.float64)
     return budget
 
 
-class _Walk:
+class Walk:
     """One search over tables at hand, in turns of `NODES_A_TURN` nodes."""
 
     def __init__(
-        self, model: LayerModel, ready: _SearchInput, levels: tuple[int, int, int], capacity: int
+        self, model: LayerModel, ready: SearchInput, levels: tuple[int, int, int], capacity: int
     ) -> None:
         self._model, self._ready, self._levels = model, ready, levels
         self._capacity = capacity
@@ -344,137 +342,3 @@ def _point(
         cuts=cuts,
         double_buffered=flags,
     )
-
-
-SHORT_REACH, SHORT_TURNS, NODES_A_SHORT_TURN = (0.1, np.inf), 5, 300
-"""A short search: relative distances from the lower bound, turns for each, nodes in a turn."""
-NODES_A_SHORT_SEARCH = 20_000
-"""Nodes of the search that follows where it finds nothing."""
-WIDENING = (1e-9, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 0.5, np.inf)
-"""Relative distances from the lower bound at which a best mapping is looked for in turn."""
-
-
-class BestSearch:
-    """The search for the mapping of least weighted cost, in steps of growing reach.
-
-    `bound` is a lower bound of that cost and rises with every step that finds nothing;
-    a step that finds anything has found the best.
-    """
-
-    def __init__(
-        self,
-        model: LayerModel,
-        sizes: np.ndarray,
-        levels: tuple[int, int, int],
-        weights: tuple[float, float],
-        bound: float,
-        budget: np.ndarray | None = None,
-    ) -> None:
-        """Bound the cost by a mix of views; `bound` is what the caller knows of it.
-
-        `budget` [memory]: bits free for the layer-tile, all there are if None.
-        """
-        self._model, self._levels = model, levels
-        aim = Aim(weights=weights, weighted_only=True)
-        counts = np.array(levels, dtype=np.int64)
-        ready = _tables(model, sizes, counts, aim, _budget(model, budget))
-        self._ready: _SearchInput | None = ready
-        self._walk: _Walk | None = None
-        self._turn = 0
-        self._least = max(bound, _root_bound(ready.tables, counts)) if ready.fits else np.inf
-        self.bound = self._least
-        self.done = not np.isfinite(self._least)
-        self.point: MappingPoint | None = None
-
-    def step(self) -> int:
-        """Look further until it took some effort; returns the nodes looked at.
-
-        Afterwards `done`, or `bound` may be higher.
-        """
-        effort = 0
-        while not self.done and self._ready is not None and effort < NODES_A_STEP:
-            cutoff = self._least * (1 + WIDENING[self._turn])
-            if self._walk is None:
-                tables = self._ready.tables._replace(weighted_cutoff=cutoff)
-                ready = replace(self._ready, tables=tables)
-                self._walk = _Walk(self._model, ready, self._levels, 256)
-            before = self._walk.nodes
-            ended = self._walk.turn()
-            effort += self._walk.nodes - before
-            if not ended:
-                continue
-            points = self._walk.points()
-            self._walk = None
-            self._turn += 1
-            if points:
-                self.point = points[0]
-            self.done = bool(points) or self._turn == len(WIDENING)
-            self.bound = max(self.bound, cutoff)
-        if self.done:
-            self._ready = None
-        return effort
-
-
-def some_mapping(
-    model: LayerModel,
-    sizes: np.ndarray,
-    levels: tuple[int, int, int],
-    weights: tuple[float, float],
-    budget: np.ndarray | None = None,
-) -> MappingPoint | None:
-    """A mapping of little weighted cost, soon; None if a short search finds none.
-
-    `budget` [memory]: bits free for the layer-tile, all there are if None.
-
-    At first no operand may take more than its share of what is free: then most that is looked
-    at fits. Where nothing does, what is nearest to the lower bound is next.
-    """
-    aim = Aim(weights=weights, weighted_only=True, shared_out=True)
-    counts = np.array(levels, dtype=np.int64)
-    ready = _tables(model, sizes, counts, aim, _budget(model, budget))
-    if ready.fits:
-        least = _root_bound(ready.tables, counts)
-        for reach in SHORT_REACH:
-            tables = ready.tables._replace(weighted_cutoff=least * (1 + reach))
-            walk = _Walk(model, replace(ready, tables=tables), levels, 256)
-            for _ in range(SHORT_TURNS):
-                ended = walk.turn(NODES_A_SHORT_TURN)
-                if ended or walk.found:
-                    break
-            if walk.found:
-                return walk.points()[0]
-    nearest = BestSearch(model, sizes, levels, weights, 0.0, budget)
-    effort = 0
-    while not nearest.done and effort < NODES_A_SHORT_SEARCH:
-        effort += nearest.step()
-    return nearest.point
-
-
-def _root_bound(tables: SearchTables, levels: np.ndarray) -> float:
-    """Weighted bound of every mapping."""
-    last = len(tables.tables.products) - 1
-    root = tables.weighted_to_go[tuple(levels - 1)][last]
-    most = float((root + tables.latency_weight * tables.view_constants).max())
-    return most + tables.energy_weight * float(tables.tables.fixed_pj)
-
-
-def best_mapping(
-    model: LayerModel,
-    sizes: np.ndarray,
-    levels: tuple[int, int, int],
-    weights: tuple[float, float],
-    bound: float,
-    pause: Callable[[], object] | None = None,
-    budget: np.ndarray | None = None,
-) -> MappingPoint | None:
-    """The mapping of least weighted cost; None if nothing fits.
-
-    `bound` is a lower bound of that cost: a narrow search around it usually succeeds.
-    `budget` [memory]: bits free for the layer-tile, all there are if None.
-    """
-    search_ = BestSearch(model, sizes, levels, weights, bound, budget)
-    while not search_.done:
-        search_.step()
-        if pause is not None:
-            pause()
-    return search_.point

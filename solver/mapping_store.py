@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cost.best_mapping import BestSearch
 from cost.layer_classes import turn
 from cost.layer_model import LayerModel
 from cost.mapping_search import (
     NODES_A_TURN,
     Aim,
-    BestSearch,
     MappingPoint,
     mixed_bound,
     pareto_set,
-    some_mapping,
 )
+from cost.quick_mapping import quick_mapping
 from solver.limits import TooHardError
 from solver.stack_tables import StackTables, TileKey
 
@@ -98,7 +98,7 @@ class MappingStore:
         """A mapping of a hard tile that need not be the best; empty where none is soon found."""
         plain = self._plain(tile)
         if plain not in self._some:
-            point = some_mapping(*self._subject(plain), tile.weights)
+            point = quick_mapping(*self._subject(plain), tile.weights)
             self._some[plain] = () if point is None else (point,)
         return self._turned(tile, self._some[plain]) or ()
 
@@ -107,7 +107,7 @@ class MappingStore:
         plain = self._plain(tile)
         key = plain, tuple(budget.tolist())
         if key not in self._within:
-            point = some_mapping(*self._subject(plain), tile.weights, budget)
+            point = quick_mapping(*self._subject(plain), tile.weights, budget)
             self._within[key] = () if point is None else (point,)
         return self._turned(tile, self._within[key]) or ()
 

@@ -5,10 +5,11 @@ from random import Random
 import numpy as np
 import pytest
 
+from cost.best_mapping import best_mapping
 from cost.floor_tables import FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
 from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
 from cost.mapping_bounds import least_bounds, lower_bounds
-from cost.mapping_search import best_mapping, mixed_bound, pareto_set, size_vector
+from cost.mapping_search import mixed_bound, pareto_set, size_vector
 from cost.rules import DEFINES, EXACT, RuleSet
 from problems import Hardware, Layer
 from tests.oracle.random_problems import dilated, random_hardware, random_layer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cost.mapping_search import some_mapping
 from cost.overlap import OverlapMode
+from cost.quick_mapping import short_search
 from cost.rules import EXACT
 from problems import load_problem
 from problems.problem import Problem
@@ -61,10 +61,10 @@ def test_opening_finds_a_schedule_where_little_fits(problem: Problem, tables: St
     assert sorted(covered) == list(range(len(problem.workload.layers)))
 
 
-def test_some_mapping_where_equal_shares_hold_none(tables: StackTables) -> None:
+def test_short_search_where_equal_shares_hold_none(tables: StackTables) -> None:
     """Tests that memories may be shared out unequally where nothing fits otherwise."""
     model = tables.models[0]
     levels = (len(model.chain[0]), len(model.chain[1]), len(model.chain[2]))
-    point = some_mapping(model, tables.tile_sizes(0, 1, 1), levels, (1.0, 1.0))
+    point = short_search(model, tables.tile_sizes(0, 1, 1), levels, (1.0, 1.0))
     assert point is not None
     assert np.isfinite(point.energy_pj) and point.latency_cycles > 0

@@ -1,0 +1,108 @@
+"""The mapping of least weighted cost of a layer-tile, found in steps of growing reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from cost.chain_state import SearchTables
+from cost.layer_model import LayerModel
+from cost.mapping_search import Aim, MappingPoint, SearchInput, Walk, budget_of, search_tables
+
+NODES_A_STEP = 2_000
+"""Nodes after which a search for a best mapping waits to be asked again."""
+WIDENING = (1e-9, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 0.5, np.inf)
+"""Relative distances from the lower bound at which a best mapping is looked for in turn."""
+
+
+class BestSearch:
+    """The search for the mapping of least weighted cost, in steps of growing reach.
+
+    `bound` is a lower bound of that cost and rises with every step that finds nothing;
+    a step that finds anything has found the best.
+    """
+
+    def __init__(
+        self,
+        model: LayerModel,
+        sizes: np.ndarray,
+        levels: tuple[int, int, int],
+        weights: tuple[float, float],
+        bound: float,
+        budget: np.ndarray | None = None,
+    ) -> None:
+        """Bound the cost by a mix of views; `bound` is what the caller knows of it.
+
+        `budget` [memory]: bits free for the layer-tile, all there are if None.
+        """
+        self._model, self._levels = model, levels
+        aim = Aim(weights=weights, weighted_only=True)
+        counts = np.array(levels, dtype=np.int64)
+        ready = search_tables(model, sizes, counts, aim, budget_of(model, budget))
+        self._ready: SearchInput | None = ready
+        self._walk: Walk | None = None
+        self._turn = 0
+        self._least = max(bound, root_bound(ready.tables, counts)) if ready.fits else np.inf
+        self.bound = self._least
+        self.done = not np.isfinite(self._least)
+        self.point: MappingPoint | None = None
+
+    def step(self) -> int:
+        """Look further until it took some effort; returns the nodes looked at.
+
+        Afterwards `done`, or `bound` may be higher.
+        """
+        effort = 0
+        while not self.done and self._ready is not None and effort < NODES_A_STEP:
+            cutoff = self._least * (1 + WIDENING[self._turn])
+            if self._walk is None:
+                tables = self._ready.tables._replace(weighted_cutoff=cutoff)
+                ready = replace(self._ready, tables=tables)
+                self._walk = Walk(self._model, ready, self._levels, 256)
+            before = self._walk.nodes
+            ended = self._walk.turn()
+            effort += self._walk.nodes - before
+            if not ended:
+                continue
+            points = self._walk.points()
+            self._walk = None
+            self._turn += 1
+            if points:
+                self.point = points[0]
+            self.done = bool(points) or self._turn == len(WIDENING)
+            self.bound = max(self.bound, cutoff)
+        if self.done:
+            self._ready = None
+        return effort
+
+
+def best_mapping(
+    model: LayerModel,
+    sizes: np.ndarray,
+    levels: tuple[int, int, int],
+    weights: tuple[float, float],
+    bound: float,
+    pause: Callable[[], object] | None = None,
+    budget: np.ndarray | None = None,
+) -> MappingPoint | None:
+    """The mapping of least weighted cost; None if nothing fits.
+
+    `bound` is a lower bound of that cost: a narrow search around it usually succeeds.
+    `budget` [memory]: bits free for the layer-tile, all there are if None.
+    """
+    search_ = BestSearch(model, sizes, levels, weights, bound, budget)
+    while not search_.done:
+        search_.step()
+        if pause is not None:
+            pause()
+    return search_.point
+
+
+def root_bound(tables: SearchTables, levels: np.ndarray) -> float:
+    """Weighted bound of every mapping."""
+    last = len(tables.tables.products) - 1
+    root = tables.weighted_to_go[tuple(levels - 1)][last]
+    most = float((root + tables.latency_weight * tables.view_constants).max())
+    return most + tables.energy_weight * float(tables.tables.fixed_pj)
