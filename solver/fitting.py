@@ -84,20 +84,20 @@ def fitting_places(
             before, places[e] = places[e], moved
             cost = _cost(graph, kinds[main], costs[main], spots)
             places[e] = before
-            if np.isfinite(cost) and (best is None or cost < best[0]):
+            if best is None or cost < best[0]:
                 best = cost, tensor, e, moved
         if best is None:
             return None
         _, tensor, e, moved = best
         getattr(spots, tensor)[e] = moved
     _improve(graph, kinds, costs, main, spots)
-    cost = sum(
-        kind.kind.count * _cost(graph, kind, cost, spots)
-        for kind, cost in zip(kinds, costs, strict=True)
-    )
-    if not np.isfinite(cost):
-        return None
-    return Fitting(_written(graph, kinds, spots), cost, _budgets(graph, kinds, spots, sizes))
+    total = 0.0
+    for kind, cost in zip(kinds, costs, strict=True):
+        closed, one = _cost(graph, kind, cost, spots)
+        if closed:
+            return None
+        total += kind.kind.count * one
+    return Fitting(_written(graph, kinds, spots), total, _budgets(graph, kinds, spots, sizes))
 
 
 def _budgets(
@@ -220,16 +220,22 @@ def _picks(
     return f, g
 
 
-def _cost(graph: StackGraph, kind: KindTables, costs: Costs, spots: _Spots) -> float:
-    """Weighted cost of one tile."""
+def _cost(
+    graph: StackGraph, kind: KindTables, costs: Costs, spots: _Spots
+) -> tuple[float, float]:
+    """(tables in which the place is closed, weighted cost by the others) of one tile."""
     picks = _picks(graph, kind, spots)
     if picks is None:
-        return np.inf
-    total = 0.0
+        return np.inf, np.inf
+    closed, total = 0, 0.0
     for e, (f, g) in enumerate(zip(*picks, strict=True)):
         if kind.runs[e]:
-            total += float(costs[0][(e, *f)]) + float(costs[1][(e, *g)])
-    return total
+            for cost in (float(costs[0][(e, *f)]), float(costs[1][(e, *g)])):
+                if np.isfinite(cost):
+                    total += cost
+                else:
+                    closed += 1
+    return closed, total
 
 
 def _taken(

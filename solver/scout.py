@@ -91,16 +91,20 @@ class Scout:
     ) -> None:
         self.pool, self.builder, self.limits = pool, builder, limits
         self.objective, self.found = objective, found
+        self.point: tuple[float, float] | None = None
+        """(pJ, cycles) of the best schedule so far."""
 
     def run(self) -> None:
         """Try what suits the rules and the objective."""
         energy, latency = floor_of(self.pool)
         if not np.isfinite(energy):
             return
+        rough, close = (self._hasty(patience) for patience in (-1, PATIENCE))
         if not self.pool.tables.rules.joint_capacity:
+            if self.objective is not Objective.LATENCY:
+                self._dives([(rough, rises, np.inf) for rises in (STUBBORN_RISES, EAGER_RISES)])
             self._narrow()
             return
-        rough, close = (self._hasty(patience) for patience in (-1, PATIENCE))
         if self.objective is Objective.LATENCY:
             # With energy free most mappings tie: some weight on it finds good ones soon.
             for weights in (
@@ -113,15 +117,15 @@ class Scout:
             return
         # Rough mappings first: they are soon found on whatever there is. What an eager dive has
         # learnt leads the next one further.
-        point: tuple[float, float] | None = None
-        for solver, rises, failures in (
-            (rough, STUBBORN_RISES, np.inf),
-            (rough, FIRST_RISES, np.inf),
-            *[(rough, EAGER_RISES, np.inf)] * EAGER_DIVES,
-            (close, FIRST_RISES, MANY),
-        ):
-            weights = tangent(self.objective, *(point or (energy, latency)))
-            point = self._dive(solver, weights, rises, failures=failures) or point
+        rough_rises = (STUBBORN_RISES, FIRST_RISES, *[EAGER_RISES] * EAGER_DIVES)
+        self._dives([(rough, rises, np.inf) for rises in rough_rises])
+        self._dives([(close, FIRST_RISES, MANY)])
+
+    def _dives(self, plan: list[tuple[WeightedSolver, tuple[float, ...], float]]) -> None:
+        """Dive after dive (solver, rises, failures), each along the tangent at the best so far."""
+        for solver, rises, failures in plan:
+            weights = tangent(self.objective, *(self.point or floor_of(self.pool)))
+            self.point = self._dive(solver, weights, rises, failures=failures) or self.point
 
     def open(self) -> None:
         """Hand on some schedule, as soon as can be."""
