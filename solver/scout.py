@@ -119,7 +119,6 @@ class Scout:
         # learnt leads the next one further.
         rough_rises = (STUBBORN_RISES, FIRST_RISES, *[EAGER_RISES] * EAGER_DIVES)
         self._dives([(rough, rises, np.inf) for rises in rough_rises])
-        self._dives([(close, FIRST_RISES, MANY)])
 
     def _dives(self, plan: list[tuple[WeightedSolver, tuple[float, ...], float]]) -> None:
         """Dive after dive (solver, rises, failures), each along the tangent at the best so far."""

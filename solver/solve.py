@@ -22,7 +22,7 @@ from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.pins import Pins, pinned_ranges, pins_note, pins_to_dict
 from solver.prepare import cost_tables, search_limits, stated_space
-from solver.prune import Pool, make_pool, refine_by_layer, refine_by_option, refine_near
+from solver.prune import Pool, make_pool, refine_by_layer, refine_near
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
 from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
 from solver.screen import Screen
@@ -36,8 +36,6 @@ TOLERANCE = 1e-6
 NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
 """How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
 after the search for a first schedule; only speed depends on it."""
-MANY = 1_000
-"""Beyond so many options only those on cheapest paths are looked at one by one."""
 
 
 def solve(
@@ -231,22 +229,14 @@ class _Search:
         alive = pool.prune(self.objective, self.incumbent, weights)
         self.counts.setdefault("after floors", alive)
         self._bound_layers(pool, FAR)
-        refine_by_layer(
-            pool, self.objective, self.incumbent, weights, FAR[-1], pause=self.limits.left
-        )
-        self._phase("bound layers")
+        if not self.tables.rules.joint_capacity or self.objective is Objective.LATENCY:
+            # Floors are low where first tiles read their weights from DRAM, and those of latency.
+            refine_by_layer(
+                pool, self.objective, self.incumbent, weights, FAR[-1], pause=self.limits.left
+            )
+            self._phase("bound layers")
         self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent, weights)
         self._raise_bound(pool.lower_bound(self.objective))
-        if self.objective is not Objective.EDP or pool.alive() > MANY:
-            # One weight pair: the lazy search bounds options only where it must.
-            return
-        while not all((r.refined | ~r.alive).all() for r in pool.ranges):
-            self.limits.left()
-            refine_by_option(pool, limit=64)
-            pool.prune(self.objective, self.incumbent, weights)
-        self.counts["after placement bounds"] = pool.alive()
-        self._raise_bound(pool.lower_bound(self.objective))
-        self._phase("bound placements")
 
     def _decide(self, pool: Pool) -> None:
         """Close the gap by weighted solves over the options left."""
