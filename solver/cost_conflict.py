@@ -19,13 +19,14 @@ from solver.conflict import Conflict, ConflictingLimit
 from solver.limits import SearchLimits, StoppedError
 from solver.model import OptionPlan
 from solver.objective import Objective
+from solver.option_steps import plan_cost
 from solver.prepare import cost_tables
 from solver.prune import Pool, make_pool
 from solver.restrictions import Narrowing, restricted_ranges, restrictions
 from solver.scout import Scout, floor_of
 from solver.screen import Screen
 from solver.smallest_conflict import smallest_conflict
-from solver.weighted import WeightedOptimum, WeightedSolver, plan_cost
+from solver.weighted import WeightedOptimum, WeightedSolver
 
 CLOSE = 1e-9
 """Relative slack of comparisons: sums in another order differ."""

@@ -220,9 +220,7 @@ def _picks(
     return f, g
 
 
-def _cost(
-    graph: StackGraph, kind: KindTables, costs: Costs, spots: _Spots
-) -> tuple[float, float]:
+def _cost(graph: StackGraph, kind: KindTables, costs: Costs, spots: _Spots) -> tuple[float, float]:
     """(tables in which the place is closed, weighted cost by the others) of one tile."""
     picks = _picks(graph, kind, spots)
     if picks is None:

@@ -23,6 +23,7 @@ from solver.infeasible import explain_infeasible
 from solver.limits import SearchLimits, StoppedError
 from solver.model import OptionPlan
 from solver.objective import Objective
+from solver.option_steps import plan_cost
 from solver.prepare import cost_tables, search_limits, stated_space
 from solver.prune import make_pool
 from solver.result import Space
@@ -30,7 +31,7 @@ from solver.scout import Scout, floor_of
 from solver.screen import Screen
 from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
 from solver.stack_tables import StackTables
-from solver.weighted import WeightedOptimum, WeightedSolver, plan_cost
+from solver.weighted import WeightedOptimum, WeightedSolver
 from solver.write_out import write_out
 
 LEEWAY = 1e-9

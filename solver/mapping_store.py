@@ -18,8 +18,9 @@ from cost.mapping_search import (
     pareto_set,
 )
 from cost.quick_mapping import quick_mapping
+from solver.layer_tables import TileKey
 from solver.limits import TooHardError
-from solver.stack_tables import StackTables, TileKey
+from solver.stack_tables import StackTables
 
 FIRST_FRONT, WIDENING, WIDEST_FRONT = 1e-3, 8.0, 16.0
 """How far beyond the best mapping others are looked for once equal ones do not fit, and the

@@ -20,6 +20,7 @@ from solver.infeasible import explain_infeasible
 from solver.limits import SearchLimits, StoppedError
 from solver.model import OptionPlan
 from solver.objective import Objective
+from solver.option_steps import plan_cost
 from solver.pins import Pins, pinned_ranges, pins_note, pins_to_dict
 from solver.prepare import cost_tables, search_limits, stated_space
 from solver.prune import Pool, make_pool, refine_by_layer, refine_near
@@ -28,7 +29,7 @@ from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
 from solver.screen import Screen
 from solver.space import EFFICIENT, StackRange, TileSpace, has_path, node_text, stack_ranges
 from solver.stack_tables import StackTables
-from solver.weighted import WeightedOptimum, WeightedSolver, plan_cost
+from solver.weighted import WeightedOptimum, WeightedSolver
 from solver.write_out import write_out
 
 TOLERANCE = 1e-6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
@@ -10,12 +10,7 @@ import numpy as np
 
 from cost.capacity_bound import capacity_prices, close_misfits
 from cost.copy_tables import WITHIN_O, WITHIN_W, build_copy_tables, copy_energy, phase_latency
-from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, tile_floors
 from cost.kind_paths import kind_bounds, weigh_table
-from cost.layer_classes import is_symmetric, layer_classes
-from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
-from cost.mapping_bounds import least_bounds, lower_bounds, many_lower_bounds
-from cost.mapping_search import size_vector
 from cost.overlap import OverlapMode
 from cost.phase_tables import Arrival, PhaseChoices, phase_table
 from cost.rules import RuleSet
@@ -24,6 +19,7 @@ from cost.stack_tiles import StackTiling, TileKind, tile_stack
 from problems.problem import Problem
 from problems.workload import Operand
 from solver.kind_tables import KindTables, fetching_edge
+from solver.layer_tables import LayerTables
 from solver.occupancy import occupancy
 from solver.placements import (
     MemoryDomains,
@@ -35,10 +31,8 @@ from solver.placements import (
 
 PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
-KEPT_TILINGS = 1024
-"""Tilings of stacks and tables of options remembered at a time."""
-TILES_A_TURN = 32
-"""Sizes of layer-tiles bounded between two looks at the clock."""
+KEPT_TILINGS, KEPT_TABLES = 1024, 4096
+"""Tilings of stacks and tables of kinds of tile remembered at a time."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,22 +62,6 @@ class StackOption:
         return self.layers[-1]
 
 
-@dataclass(frozen=True, slots=True)
-class TileKey:
-    """A layer-tile by what it costs: `like` (layer, width, height) stands for all alike.
-
-    `turned`: the tile is the transpose of the one that stands for it.
-    """
-
-    like: tuple[int, int, int]
-    turned: bool = False
-
-    @property
-    def plain(self) -> TileKey:
-        """The key of the tile that stands for all alike."""
-        return TileKey(self.like)
-
-
 def main_kind(tiling: StackTiling) -> int:
     """Number of the commonest kind of tile, on which bounds look closest."""
     return max(range(len(tiling.kinds)), key=lambda i: tiling.kinds[i].count)
@@ -97,32 +75,19 @@ def tiles_that_run(tiling: StackTiling) -> list[int]:
     ]
 
 
-class StackTables:
-    """Caches models, layer-tile bounds and phase tables of one problem and rule set."""
+class StackTables(LayerTables):
+    """Caches tables of stacks, too: tilings, copy phases, and all that a kind of tile costs."""
 
     def __init__(self, problem: Problem, rules: RuleSet) -> None:
-        self.problem = problem
-        self.rules = rules
-        hardware, workload = problem.hardware, problem.workload
-        self.domains: MemoryDomains = memory_domains(hardware)
-        self.copies = build_copy_tables(hardware)
-        self.models: tuple[LayerModel, ...] = tuple(
-            build_layer_model(hardware, hardware.unrolling(workload.name, layer), layer, rules)
-            for layer in workload.layers
-        )
-        self._full_sizes = tuple(size_vector(layer.sizes) for layer in workload.layers)
-        self._classes = layer_classes(self.models, self._full_sizes)
-        self._symmetric = tuple(
-            is_symmetric(model, sizes)
-            for model, sizes in zip(self.models, self._full_sizes, strict=True)
-        )
-        self._bounds: dict[tuple[int, int, int], np.ndarray] = {}
+        super().__init__(problem, rules)
+        self.domains: MemoryDomains = memory_domains(problem.hardware)
+        self.copies = build_copy_tables(problem.hardware)
         self._phases: dict[tuple[object, ...], np.ndarray] = {}
-        self._least: dict[tuple[int, bytes, int], dict[tuple[int, ...], np.ndarray]] = {}
-        self._floors: dict[tuple[int, int, int], np.ndarray] = {}
         self._graphs: dict[tuple[int, ...], StackGraph] = {}
+        self._placed: dict[tuple[object, ...], np.ndarray] = {}
+        self._arriving: dict[tuple[int, tuple[int, ...]], np.ndarray | None] = {}
         self._tiling = lru_cache(KEPT_TILINGS)(self._cut)
-        self._tables = lru_cache(KEPT_TILINGS)(self._all_kinds)
+        self._tables = lru_cache(KEPT_TABLES)(self._one_kind)
 
     def graph(self, layers: tuple[int, ...]) -> StackGraph:
         """The graph of a stack of the layers at these positions."""
@@ -147,65 +112,6 @@ class StackTables:
             return -1
         producer = graph.tensors[tensor].producer
         return option.source if producer == option.carried else self.domains.dram
-
-    def tile_sizes(self, layer: int, width: int, height: int) -> np.ndarray:
-        """Loop sizes of a layer-tile of layer number `layer`."""
-        sizes = self._full_sizes[layer].copy()
-        sizes[5], sizes[4] = width, height
-        return sizes
-
-    def alike(self, layer: int) -> int:
-        """The first layer whose tiles cost what those of `layer` do."""
-        return self._classes[layer]
-
-    def tile_key(self, layer: int, width: int, height: int) -> TileKey:
-        """What stands for a tile of layer number `layer` wherever only its cost matters."""
-        turned = self._symmetric[layer] and width > height
-        size = (height, width) if turned else (width, height)
-        return TileKey((self._classes[layer], *size), turned)
-
-    def layer_bounds(self, layer: int, width: int, height: int) -> np.ndarray:
-        """[W, I, O levels, (pJ, cycles)] lower bounds of a layer-tile, over whole chains."""
-        key = self.tile_key(layer, width, height).like
-        found = self._bounds.get(key)
-        if found is None:
-            found = lower_bounds(self.models[key[0]], self.tile_sizes(*key))
-            self._bounds[key] = found
-        return found
-
-    def least_tiles(
-        self,
-        layer: int,
-        widths: np.ndarray,
-        heights: np.ndarray,
-        usable: np.ndarray,
-        variant: int,
-        pause: Callable[[], object],
-    ) -> np.ndarray:
-        """[tile, (pJ, cycles)] least bounds over placements; see `least_bounds`.
-
-        `pause` is called between a few tiles and the next, and may raise.
-        """
-        keys = [
-            self.tile_key(layer, w, h).like
-            for w, h in zip(widths.tolist(), heights.tolist(), strict=True)
-        ]
-        known = self._least.setdefault((self._classes[layer], usable.tobytes(), variant), {})
-        missing = np.array(sorted({key for key in keys if key not in known}), dtype=np.int64)
-        for start in range(0, len(missing), TILES_A_TURN):
-            pause()
-            some = missing[start : start + TILES_A_TURN]
-            bounds = least_bounds(
-                self.models[layer],
-                self.tile_sizes(layer, 1, 1),
-                some[:, 1],
-                some[:, 2],
-                usable,
-                from_top=variant in (FROM_TOP, FROM_AND_TO_TOP),
-                to_top=variant in (TO_TOP, FROM_AND_TO_TOP),
-            )
-            known.update(zip(map(tuple, some.tolist()), bounds, strict=True))
-        return np.array([known[key] for key in keys])
 
     def map_bits(self, option: StackOption) -> dict[int, int]:
         """Bits by memory of the whole maps that rest on chip beside a stack."""
@@ -237,57 +143,34 @@ class StackTables:
             phase_latency(tables.hops, tables.ports, tables.n_ports, actions, 1),
         )
 
+    def _arrivals(self, layer: int, memories: tuple[int, ...]) -> np.ndarray | None:
+        """`arrival` in each of `memories`, [memory, (pJ, cycles)]; None if all is free."""
+        key = layer, memories
+        if key not in self._arriving:
+            found = np.array([self.arrival(layer, memory) for memory in memories], dtype=float)
+            self._arriving[key] = found if found.any() else None
+        return self._arriving[key]
+
     def kind_tables(self, option: StackOption) -> tuple[KindTables, ...]:
         """Tables of every kind of tile of `option`."""
-        return self._tables(option)
+        tiling = self.tiling(option)
+        self.bound_tiles(self.tiles_of(option, tiling.kinds))
+        return tuple(self.kind_table(option, number) for number in range(len(tiling.kinds)))
+
+    def kind_table(self, option: StackOption, number: int) -> KindTables:
+        """Tables of one kind of tile of `option`."""
+        return self._tables(option, number)
 
     def lone_tables(self, option: StackOption) -> tuple[KindTables, ...]:
         """The same as if each tensor had the memories for itself."""
         tiling = self.tiling(option)
-        self._bound_all(option, tiling)
-        return self._kinds(option, tiling, tiling.kinds, shared=False)
+        self.bound_tiles(self.tiles_of(option, tiling.kinds))
+        return tuple(self._kind(option, tiling, number) for number in range(len(tiling.kinds)))
 
-    def _all_kinds(self, option: StackOption) -> tuple[KindTables, ...]:
+    def _one_kind(self, option: StackOption, number: int) -> KindTables:
         tiling = self.tiling(option)
-        self._bound_all(option, tiling)
-        return self._kinds(option, tiling, tiling.kinds, shared=self.rules.joint_capacity)
-
-    def _bound_all(self, option: StackOption, tiling: StackTiling) -> None:
-        """Have `layer_bounds` of all tiles of an option, those of one layer at once."""
-        missing: dict[int, set[tuple[int, int, int]]] = {}
-        for e, layer in enumerate(option.layers):
-            if tiling.graph.layers[e].computes:
-                for kind in tiling.kinds:
-                    key = self.tile_key(layer, *kind.sizes[e]).like
-                    if kind.runs(e) and key not in self._bounds:
-                        missing.setdefault(key[0], set()).add(key)
-        for like, keys in missing.items():
-            at = np.array(sorted(keys), dtype=np.int64)
-            sizes = self.tile_sizes(like, 1, 1)
-            found = many_lower_bounds(self.models[like], sizes, at[:, 1], at[:, 2])
-            self._bounds.update(zip(map(tuple, at.tolist()), found, strict=True))
-
-    def _kinds(
-        self,
-        option: StackOption,
-        tiling: StackTiling,
-        kinds: tuple[TileKind, ...],
-        *,
-        shared: bool,
-    ) -> tuple[KindTables, ...]:
-        """Tables of some kinds of tile of `option`, whose tensors share memories or do not."""
-        domains = self.domains
-        rows = {kind.row: i for i, kind in reversed(list(enumerate(tiling.kinds)))}
-        h_allowed: dict[tuple[int, bool], tuple[int, ...]] = {}
-        for kind in tiling.kinds:
-            if kind.column.uses:
-                key = self._h_key(rows[kind.row], kind.column.is_last)
-                h_allowed[key] = h_memories(domains, kind, self.rules)
-        v_allowed = v_memories(domains, tiling, self.rules)
-        found = tuple(
-            self._kind(option, tiling, kind, rows[kind.row], h_allowed, v_allowed) for kind in kinds
-        )
-        return tuple(self._beside(option, tiling, kind) for kind in found) if shared else found
+        kind = self._kind(option, tiling, number)
+        return self._beside(option, tiling, kind) if self.rules.joint_capacity else kind
 
     def _beside(self, option: StackOption, tiling: StackTiling, kind: KindTables) -> KindTables:
         """The tables of a kind of tile whose tensors share memories with each other and maps."""
@@ -305,16 +188,18 @@ class StackTables:
         """Which shared H-cache choice a boundary follows: one for all, or Q6's many."""
         return (0, False) if self.rules.joint_capacity else (row, last)
 
-    def _kind(
-        self,
-        option: StackOption,
-        tiling: StackTiling,
-        kind: TileKind,
-        row: int,
-        h_allowed: dict[tuple[int, bool], tuple[int, ...]],
-        v_allowed: tuple[int, ...],
-    ) -> KindTables:
+    def _kind(self, option: StackOption, tiling: StackTiling, number: int) -> KindTables:
+        """Tables of a kind of tile whose tensors have the memories for themselves."""
         domains, graph, n = self.domains, tiling.graph, len(tiling.graph.layers)
+        kind = tiling.kinds[number]
+        rows = {kind.row: i for i, kind in reversed(list(enumerate(tiling.kinds)))}
+        row = rows[kind.row]
+        h_allowed: dict[tuple[int, bool], tuple[int, ...]] = {}
+        for each in tiling.kinds:
+            if each.column.uses:
+                key = self._h_key(rows[each.row], each.column.is_last)
+                h_allowed[key] = h_memories(domains, each, self.rules)
+        v_allowed = v_memories(domains, tiling, self.rules)
         use_key = self._h_key(row, kind.column.is_last) if kind.column.uses else None
         make_key = self._h_key(row, kind.column.next_is_last) if kind.column.makes else None
         uses_v, makes_v = kind.row.uses, kind.row.makes
@@ -486,19 +371,34 @@ class StackTables:
         if not self.problem.workload.layers[layer_index].computes:
             self._fill_concat(out, option, kind, e, last=last)
             return
-        bounds = self.layer_bounds(layer_index, *kind.sizes[e])
+        target = option.target if last else -1
+        key = (layer_index, kind.sizes[e], kind.operand_bits[e], weights, target)
+        found = self._placed.get(key)
+        if found is None:
+            bounds = self.layer_bounds(layer_index, *kind.sizes[e])
+            found = self._by_memory(bounds, kind.operand_bits[e], weights, target)
+            self._placed[key] = found
+        out[: len(weights)] = found
+
+    def _by_memory(
+        self, bounds: np.ndarray, operand_bits: int, weights: tuple[int, ...], target: int
+    ) -> np.ndarray:
+        """`layer_bounds` by memories [W, I, O, (pJ, cycles)], infinite where tensors cannot be.
+
+        `target`: the one memory for the output, -1 for any.
+        """
         domains, levels = self.domains, self._levels
-        for w, weight_memory in enumerate(weights):
-            for i, input_memory in enumerate(domains.inputs):
-                if kind.operand_bits[e] > domains.sizes_bits[input_memory]:
-                    continue
-                b = levels[Operand.I][input_memory]
-                # Both operands of an add rest in one memory.
-                a = levels[Operand.W][weight_memory] if weight_memory >= 0 else b
-                for o, output_memory in enumerate(domains.outputs):
-                    if last and output_memory != option.target:
-                        continue
-                    out[w, i, o] = bounds[a, b, levels[Operand.O][output_memory]]
+        b = [levels[Operand.I][memory] for memory in domains.inputs]
+        o = [levels[Operand.O][memory] for memory in domains.outputs]
+        # Both operands of an add rest in one memory.
+        places = np.ix_([levels[Operand.W][m] for m in weights if m >= 0] or [0], b, o)
+        found = bounds[b, b][None][:, :, o] if weights[0] < 0 else bounds[places]
+        for i, memory in enumerate(domains.inputs):
+            if operand_bits > domains.sizes_bits[memory]:
+                found[:, i] = np.inf
+        if target >= 0:
+            found[:, :, [memory != target for memory in domains.outputs]] = np.inf
+        return found
 
     def _fill_concat(
         self, out: np.ndarray, option: StackOption, kind: TileKind, e: int, *, last: bool
@@ -512,13 +412,42 @@ class StackTables:
 
     def option_bounds(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
         """Lower bounds of the option's cost for every weight pair [k, (pJ, cycles)]."""
+        self.bound_tiles(self.tiles_of(option, self.tiling(option).kinds))
+        numbers = range(len(self.tiling(option).kinds))
+        return sum((self.kind_bound(option, n, weights) for n in numbers), np.zeros(len(weights)))
+
+    def main_bound(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
+        """The same with only the commonest kind of tile looked at closely."""
         tiling = self.tiling(option)
-        tables = self.kind_tables(option)
+        main, numbers = main_kind(tiling), range(len(tiling.kinds))
+        total: np.ndarray = self.kind_bound(option, main, weights)
+        return total + sum(self.kind_floor(option, n, weights) for n in numbers if n != main)
+
+    def kind_bound(self, option: StackOption, number: int, weights: np.ndarray) -> np.ndarray:
+        """What all tiles of one kind add to the option's bounds, for every weight pair."""
+        table = self.kind_table(option, number)
+        f = self.with_arrival(option, table, tiles_that_run(self.tiling(option)))
+        return table.kind.count * self._kind_bounds(f, table, weights)
+
+    def kind_floor(self, option: StackOption, number: int, weights: np.ndarray) -> np.ndarray:
+        """The same by floors of the layer-tiles, soon known."""
+        tiling = self.tiling(option)
+        kind, graph = tiling.kinds[number], tiling.graph
         total = np.zeros(len(weights))
-        for kind in tables:
-            f = self.with_arrival(option, kind, tiles_that_run(tiling))
-            total += kind.kind.count * self._kind_bounds(f, kind, weights)
-        return total
+        for e, (width, height) in enumerate(kind.sizes):
+            if kind.runs(e) and graph.layers[e].computes:
+                total += weights @ self.floor(option.layers[e], width, height)
+        return kind.count * total
+
+    def tiles_of(
+        self, option: StackOption, kinds: Sequence[TileKind]
+    ) -> Iterator[tuple[int, int, int]]:
+        """Layer-tiles (layer, width, height) that some kinds of tile compute."""
+        layers = self.tiling(option).graph.layers
+        for kind in kinds:
+            for e, layer in enumerate(option.layers):
+                if layers[e].computes and kind.runs(e):
+                    yield layer, *kind.sizes[e]
 
     @staticmethod
     def _kind_bounds(f: np.ndarray, kind: KindTables, weights: np.ndarray) -> np.ndarray:
@@ -531,49 +460,6 @@ class StackTables:
             bounds[k] = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)[0]
         return bounds
 
-    def main_bound(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
-        """`option_bounds` in which only the commonest kind of tile is looked at closely."""
-        tiling = self.tiling(option)
-        graph, main = tiling.graph, main_kind(tiling)
-        total = np.zeros(len(weights))
-        for i, kind in enumerate(tiling.kinds):
-            if i == main:
-                table = self._kinds(option, tiling, (kind,), shared=self.rules.joint_capacity)[0]
-                f = self.with_arrival(option, table, [kind.count] * len(kind.sizes))
-                total += kind.count * self._kind_bounds(f, table, weights)
-            else:
-                for e, (width, height) in enumerate(kind.sizes):
-                    if kind.runs(e) and graph.layers[e].computes:
-                        floor = self._floor(option.layers[e], width, height)
-                        total += kind.count * (weights @ floor)
-        return total
-
-    def _floor(self, layer: int, width: int, height: int) -> np.ndarray:
-        """(pJ, cycles) floor of a layer-tile."""
-        key = self.tile_key(layer, width, height).like
-        found = self._floors.get(key)
-        if found is None:
-            found = tile_floors(
-                self.models[layer],
-                self.tile_sizes(layer, 1, 1),
-                np.array([width]),
-                np.array([height]),
-                self.usable_levels(layer),
-            )[AS_PLACED, 0]
-            self._floors[key] = found
-        return found
-
-    def usable_levels(self, layer: int) -> np.ndarray:
-        """[operand, level]: whether a tensor of a tile may rest at that level."""
-        usable = np.zeros((3, MAX_LEVELS), dtype=np.bool_)
-        model = self.models[layer]
-        lone_weights = not self.problem.workload.layers[layer].has_weights
-        for o, (name, chain) in enumerate(zip(model.operands, model.chain, strict=True)):
-            for m, i in enumerate(chain):
-                free = lone_weights and name == Operand.W.value
-                usable[o, m] = self.problem.hardware.memories[i].instances == 1 or free
-        return usable
-
     def with_arrival(
         self, option: StackOption, kind: KindTables, tiles: Sequence[int]
     ) -> np.ndarray:
@@ -584,9 +470,8 @@ class StackTables:
         """
         f = kind.f.copy()
         for e, memories in enumerate(kind.weights):
-            for w, memory in enumerate(memories):
-                energy, cycles = self.arrival(option.layers[e], memory)
-                if kind.runs[e] and energy + cycles > 0:
-                    f[e, w, :, :, 0] += energy / tiles[e]
-                    f[e, w, :, :, 1] += cycles / tiles[e]
+            if kind.runs[e]:
+                arriving = self._arrivals(option.layers[e], memories)
+                if arriving is not None:
+                    f[e, : len(memories)] += arriving[:, None, None] / tiles[e]
         return f

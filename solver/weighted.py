@@ -8,40 +8,24 @@ lower bound, so a solution made of searched mappings alone is optimal.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from ortools.sat.python import cp_model
 
-from solver.choices import MARGIN, ChoiceBuilder
-from solver.fitting import Fitting
-from solver.limits import SearchLimits, StoppedError, TooHardError
-from solver.model import OptionPlan, ScheduleModel, entry_cost
+from solver.choices import ChoiceBuilder
+from solver.limits import SearchLimits, TooHardError
+from solver.model import OptionPlan
 from solver.open_options import OpenOptions, OptionState
+from solver.option_steps import DIVING_SLACK, PLACED, SOLVED, OptionSteps
 from solver.prune import SAFETY, Pool, Ways
 
-SLACK_GROWTH, WIDEST_SLACK = 4.0, 4.0
-"""Growth of the width of CP-SAT's looks into an option above its bound; a look wider than the
-last takes everything in."""
-DIVING_SLACK = 0.02
-"""Least such width in a dive."""
-DIVING_GAP, DIVING_EFFORT = 0.02, 0.5
-"""Relative gap at which CP-SAT may stop in a dive, and its limit in deterministic seconds."""
-FEW_TILES = 1
-"""Layer-tiles, by kind, beyond which a dive takes the first placement that fits."""
-LEAN_EFFORT = 0.2
-"""Deterministic seconds that CP-SAT may take over a model with little presolve and one worker
-before it starts anew with all it has."""
 DIVING_PATIENCE = 2e4
 """Nodes of mapping searches after which a dive leaves an option."""
 WARY_RISE = 1.1
 """How much dearer a dive takes stacks to be after one of less depth was too hard."""
-PROGRESS = 1e-7
-"""Least relative rise of a bound before another option gets its turn."""
-BOUNDED, PLACED, SHARPENED, SOLVED = 1, 2, 3, 4
-"""How closely an option was looked at for a weight pair: its commonest tile; placements of all
-tiles; mappings; everything."""
+LOOKED_AHEAD = 128
+"""Options bounded at a time in the lazy search."""
 FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
 EAGER_RISES = (1.1, 1.02, 1.02, 1.01, 1.0)
 """By stage: first guess how much dearer an option is than its bound, one that makes a dive stay
@@ -63,25 +47,6 @@ class WeightedOptimum:
     plans: tuple[OptionPlan, ...]
     potentials: Ways
     survivors: int
-
-
-def plan_cost(builder: ChoiceBuilder, plans: tuple[OptionPlan, ...]) -> tuple[float, float]:
-    """(pJ, cycles) of a schedule given as plans, from the solver's tables."""
-    energy = cycles = 0.0
-    for plan in plans:
-        kinds = plan.choices.tables
-        for (k, _), layer in plan.layers.items():
-            cost = entry_cost(layer)
-            energy += kinds[k].kind.count * cost[0]
-            cycles += kinds[k].kind.count * cost[1]
-        for (k, _), phase in plan.phases.items():
-            energy += kinds[k].kind.count * phase.energy_pj
-            cycles += kinds[k].kind.count * phase.latency_cycles
-        for e, memory in plan.weights.items():
-            arrival = builder.tables.arrival(plan.choices.option.layers[e], memory)
-            energy += arrival[0]
-            cycles += arrival[1]
-    return energy, cycles
 
 
 _Hard = Literal["mappings", "placements"]
@@ -106,22 +71,19 @@ class WeightedSolver:
         *,
         hasty: bool = False,
     ) -> None:
-        self.hasty = hasty
-        self._plans: dict[tuple[int, ...], OptionPlan] = {}
-        """The last placements found by the layers of the stack: a hint for the next ones."""
         self.found = found
         self.bound = bound
         self.pool = pool
         self.builder = builder
         self.limits = limits
         self.options = OpenOptions(pool)
-        self.steps = {"bounded": 0, "placed": 0, "sharpened": 0, "CP-SAT": 0}
+        self.steps = OptionSteps(builder, limits, hasty=hasty)
 
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
         """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
         options = self.options
         bounds = options.bounds(weights)
-        least = [float(bounds[arc.start : arc.end].min()) for arc in options.arcs]
+        least = self._least(bounds)
         end = self.pool.end
         while True:
             self.limits.left()
@@ -142,6 +104,10 @@ class WeightedSolver:
             cost = np.inf
             if floor < cutoff * (1 - SAFETY):
                 path = self._path(bounds, least, ahead)
+                if any(options.state(*at).stage.get(weights, 0) < PLACED for at in path):
+                    self._look_ahead(weights, bounds, ahead, cutoff)
+                    least = self._least(bounds)
+                    continue
                 open_places = [
                     (arc, i) for arc, i in path if weights not in options.state(arc, i).solved
                 ]
@@ -151,7 +117,7 @@ class WeightedSolver:
                     known = float(bounds[i])
                     bounds[i] = np.inf
                     rivals = bounds[options.arcs[arc].start : options.arcs[arc].end]
-                    self._tighten(state, weights, known + cutoff - floor, float(rivals.min()))
+                    self.steps.tighten(state, weights, known + cutoff - floor, float(rivals.min()))
                     bounds[i] = state.bound(weights)
                     least[arc] = float(
                         bounds[options.arcs[arc].start : options.arcs[arc].end].min()
@@ -170,6 +136,48 @@ class WeightedSolver:
                 potentials=ahead,
                 survivors=len(options.states),
             )
+
+    def _least(self, bounds: np.ndarray) -> list[float]:
+        """Least bound of every arc."""
+        return [float(bounds[arc.start : arc.end].min()) for arc in self.options.arcs]
+
+    def _look_ahead(
+        self, weights: tuple[float, float], bounds: np.ndarray, ahead: Ways, cutoff: float
+    ) -> None:
+        """Bound the options of the cheapest paths many at a time, and raise `bounds`.
+
+        Once one on the cheapest path has no such bounds yet its turn and that of the others
+        has come.
+        """
+        options = self.options
+        through = self._through(bounds, ahead)
+        order = np.argpartition(through, min(LOOKED_AHEAD, len(through) - 1))[:LOOKED_AHEAD]
+        order = order[through[order] < cutoff * (1 - SAFETY)]
+        most = float(through[order].max())
+        states, enough = [], []
+        for i in order.tolist():
+            state = options.state(options.arc_of(i), i)
+            if state.stage.get(weights, 0) < PLACED:
+                states.append((i, state))
+                enough.append(float(bounds[i]) + most - float(through[i]))
+        self.steps.bound([state for _, state in states], weights, np.array(enough))
+        for i, state in states:
+            bounds[i] = state.bound(weights)
+
+    def _through(self, bounds: np.ndarray, ahead: Ways) -> np.ndarray:
+        """Cost of the cheapest path through every option."""
+        arcs = self.options.arcs
+        behind: Ways = {self.pool.end: 0.0}
+        for arc in reversed(arcs):
+            cost = behind.get(arc.head, np.inf) + float(bounds[arc.start : arc.end].min())
+            if cost < behind.get(arc.tail, np.inf):
+                behind[arc.tail] = cost
+        through = bounds.copy()
+        for arc in arcs:
+            through[arc.start : arc.end] += ahead.get(arc.tail, np.inf) + behind.get(
+                arc.head, np.inf
+            )
+        return through
 
     def dive(
         self,
@@ -194,7 +202,7 @@ class WeightedSolver:
         while True:
             self.limits.left()
             guess = bounds * rise[stages] * wary
-            least = [float(guess[arc.start : arc.end].min()) for arc in options.arcs]
+            least = self._least(guess)
             ahead = self._ways(least)
             end = self.pool.end
             if not np.isfinite(ahead.get(end, np.inf)):
@@ -231,7 +239,7 @@ class WeightedSolver:
         mappings = self.builder.mappings
         mappings.budget = DIVING_PATIENCE
         try:
-            self._tighten(state, weights, np.inf, np.inf)
+            self.steps.tighten(state, weights, np.inf, np.inf)
         except TooHardError:
             return "mappings" if mappings.budget < 0 else "placements"
         finally:
@@ -298,200 +306,3 @@ class WeightedSolver:
             arc = self.options.arcs[k]
             path.append((k, arc.start + int(bounds[arc.start : arc.end].argmin())))
         return path
-
-    def _tighten(
-        self,
-        state: OptionState,
-        weights: tuple[float, float],
-        most: float,
-        rival: float,
-    ) -> None:
-        """Look at an option one stage closer; costs above `most` are of no interest.
-
-        Above `rival` another option of the same arc is more promising.
-
-        First its commonest kind of tile, then all of it, then its likeliest mappings, then
-        CP-SAT over its placements, unsearched mappings at their bounds: infeasible within
-        the slack, or a better bound and mappings to search, or solved.
-        """
-        stage = state.stage.get(weights, 0)
-        if stage < BOUNDED:
-            self.steps["bounded"] += 1
-            state.stage[weights] = BOUNDED
-            pair = np.array([weights])
-            state.planes.append(
-                (*weights, float(self.builder.tables.main_bound(state.option, pair)[0]))
-            )
-            return
-        if stage < PLACED:
-            self.steps["placed"] += 1
-            state.stage[weights] = PLACED
-            pair = np.array([weights])
-            bound = float(self.builder.tables.option_bounds(state.option, pair)[0])
-            state.planes.append((*weights, bound))
-            return
-        if stage < SHARPENED:
-            self.steps["sharpened"] += 1
-            known = state.bound(weights)
-            enough = max(min(most, rival), known * (1 + PROGRESS))
-            floor = self.builder.sharpen(state.option, weights, enough)
-            state.planes.append((*weights, floor))
-            if floor < enough or floor <= 0.0:
-                state.stage[weights] = SHARPENED
-            return
-        self._decide(state, weights, most)
-
-    def _decide(
-        self,
-        state: OptionState,
-        weights: tuple[float, float],
-        most: float,
-    ) -> None:
-        """One CP-SAT step."""
-        self.steps["CP-SAT"] += 1
-        floor = self.builder.floor(state.option, weights)
-        known = max(floor, state.bound(weights))
-        if not np.isfinite(known):
-            state.planes.append((*weights, np.inf))
-            return
-        neighbour = self._plans.get(state.option.layers)
-        places = None if neighbour is None else neighbour.places
-        # CP-SAT places few layer-tiles better, and as soon.
-        if self.builder.patience < 0 and self.builder.tiles(state.option) > FEW_TILES:
-            fitting = self.builder.fitting(state.option, weights)
-            if fitting is not None:
-                if self._fitted(state, weights, fitting):
-                    return
-                # Wide enough for it: something is found, then.
-                places = fitting.places
-                state.slack = max(state.slack, (fitting.cost / known - 1) * (1 + DIVING_SLACK))
-        reach = known * (1 + state.slack) if state.slack < WIDEST_SLACK else np.inf
-        limit = max(known, min(most, reach))
-        choices = self.builder.build(state.option, weights, limit)
-        model = ScheduleModel(self.builder.tables, choices, weights, floor)
-        if places is not None:
-            model.suggest(places)
-        plan, bound = self._solve(model)
-        if plan is None:
-            if bound < limit and state.slack >= WIDEST_SLACK:
-                raise TooHardError
-            # Where too little fits to find it soon there may be more a little wider.
-            state.planes.append((*weights, min(bound, limit)))
-            state.slack *= SLACK_GROWTH
-            return
-        # Choices were kept for costs up to `limit`: beyond it others may exist.
-        state.planes.append((*weights, min(bound, limit)))
-        if bound >= limit:
-            state.slack *= SLACK_GROWTH
-        self._plans[state.option.layers] = plan
-        unsearched = [layer for layer in plan.layers.values() if layer.point is None]
-        for layer in unsearched:
-            self.limits.left()
-            count = choices.tables[layer.kind].kind.count
-            cost = weights[0] * layer.energy_pj + weights[1] * layer.latency_cycles
-            # Wider than what a rebuild may ask for, or it would not count as searched.
-            reach = (choices.slack + 4 * MARGIN * floor) / count
-            self.builder.search(layer, choices, weights, cost + reach)
-        if unsearched and self.hasty:
-            plan = self._settled(state, weights, limit, plan)
-            unsearched = [layer for layer in plan.layers.values() if layer.point is None]
-        if not unsearched:
-            energy, cycles = plan_cost(self.builder, (plan,))
-            cost = weights[0] * energy + weights[1] * cycles
-            if cost <= limit * (1 + SAFETY) or self.hasty:
-                state.planes[-1] = (*weights, cost)
-                state.solved[weights] = plan
-            else:
-                state.slack *= SLACK_GROWTH
-
-    def _fitted(self, state: OptionState, weights: tuple[float, float], fitting: Fitting) -> bool:
-        """Whether a placement ends a dive into an option: CP-SAT has the last word on what fits."""
-        choices = self.builder.fitted(state.option, weights, fitting)
-        if choices is None:
-            return False
-        plan, _ = self._solve(ScheduleModel(self.builder.tables, choices, weights, choices.floor))
-        if plan is None:
-            return False
-        energy, cycles = plan_cost(self.builder, (plan,))
-        state.planes.append((*weights, weights[0] * energy + weights[1] * cycles))
-        state.solved[weights] = plan
-        self._plans[state.option.layers] = plan
-        return True
-
-    def _settled(
-        self, state: OptionState, weights: tuple[float, float], limit: float, plan: OptionPlan
-    ) -> OptionPlan:
-        """The placements of `plan` with the mappings found for them, if they still fit."""
-        choices = self.builder.build(state.option, weights, limit * (1 + DIVING_SLACK))
-        same = replace(
-            choices,
-            layers=tuple(
-                c
-                for c in choices.layers
-                if c.memories == plan.layers[c.kind, c.layer].memories and c.point is not None
-            ),
-            phases=tuple(
-                p for p in choices.phases if p.memories == plan.phases[p.kind, p.layer].memories
-            ),
-        )
-        if {(c.kind, c.layer) for c in same.layers} != plan.layers.keys():
-            return plan
-        found, _ = self._solve(ScheduleModel(self.builder.tables, same, weights, choices.floor))
-        return found or plan
-
-    def _solve(self, model: ScheduleModel) -> tuple[OptionPlan | None, float]:
-        """Run CP-SAT to the end: (plan, bound in weighted cost); no plan: infeasible.
-
-        In a dive there may be neither plan nor bound: nothing was soon found.
-        """
-        fault = model.model.validate()
-        if fault:
-            raise RuntimeError(f"invalid CP-SAT model: {fault}")
-        for lean in (True, False):
-            solver = self._cp_sat(lean=lean)
-            status = solver.solve(model.model)
-            if status == cp_model.OPTIMAL or (
-                self.hasty and not lean and status == cp_model.FEASIBLE
-            ):
-                return model.plan(solver), solver.best_objective_bound / model.scale
-            if status == cp_model.INFEASIBLE:
-                return None, np.inf
-            if status == cp_model.MODEL_INVALID:
-                raise RuntimeError("invalid CP-SAT model")
-            self.limits.left()
-        if not self.hasty:
-            raise StoppedError
-        if model.hinted:
-            # What was suggested may be all right as it is.
-            solver = self._cp_sat(lean=True)
-            solver.parameters.fix_variables_to_their_hinted_value = True
-            if solver.solve(model.model) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-                return model.plan(solver), 0.0
-        return None, 0.0
-
-    def _cp_sat(self, *, lean: bool) -> cp_model.CpSolver:
-        """A solver with its limits; a lean one is quick on the many small models or gives up."""
-        solver = cp_model.CpSolver()
-        parameters = solver.parameters
-        parameters.random_seed = self.limits.seed
-        parameters.relative_gap_limit = DIVING_GAP if self.hasty else 0.0
-        # CP-SAT would leave SIGINT's default action behind, which ends the process.
-        parameters.catch_sigint_signal = False
-        if lean:
-            parameters.num_workers = 1
-            parameters.linearization_level = 2
-            parameters.cp_model_probing_level = 0
-            parameters.max_presolve_iterations = 1
-            parameters.max_deterministic_time = LEAN_EFFORT
-        else:
-            parameters.num_workers = self.limits.workers
-            if self.limits.workers == 1:
-                parameters.linearization_level = 2
-            else:
-                parameters.extra_subsolvers.append("max_lp")
-            if self.hasty:
-                parameters.max_deterministic_time = DIVING_EFFORT
-        left = self.limits.left()
-        if left is not None:
-            parameters.max_time_in_seconds = left
-        return solver

@@ -1,0 +1,304 @@
+"""One look closer at a stack option: bounds, mappings, and CP-SAT over its placements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from solver.choices import MARGIN, ChoiceBuilder
+from solver.fitting import Fitting
+from solver.limits import SearchLimits, StoppedError, TooHardError
+from solver.model import OptionPlan, ScheduleModel, entry_cost
+from solver.open_options import OptionState
+from solver.prune import SAFETY
+
+SLACK_GROWTH, WIDEST_SLACK = 4.0, 4.0
+"""Growth of the width of CP-SAT's looks into an option above its bound; a look wider than the
+last takes everything in."""
+DIVING_SLACK = 0.02
+"""Least such width in a dive."""
+DIVING_GAP, DIVING_EFFORT = 0.02, 0.5
+"""Relative gap at which CP-SAT may stop in a dive, and its limit in deterministic seconds."""
+FEW_TILES = 1
+"""Layer-tiles, by kind, beyond which a dive takes the first placement that fits."""
+LEAN_EFFORT = 0.2
+"""Deterministic seconds that CP-SAT may take over a model with little presolve and one worker
+before it starts anew with all it has."""
+PROGRESS = 1e-7
+"""Least relative rise of a bound before another option gets its turn."""
+BOUNDED, PLACED, SHARPENED, SOLVED = 1, 2, 3, 4
+"""How closely an option was looked at for a weight pair: its commonest tile; placements of all
+tiles; mappings; everything."""
+
+
+def plan_cost(builder: ChoiceBuilder, plans: tuple[OptionPlan, ...]) -> tuple[float, float]:
+    """(pJ, cycles) of a schedule given as plans, from the solver's tables."""
+    energy = cycles = 0.0
+    for plan in plans:
+        kinds = plan.choices.tables
+        for (k, _), layer in plan.layers.items():
+            cost = entry_cost(layer)
+            energy += kinds[k].kind.count * cost[0]
+            cycles += kinds[k].kind.count * cost[1]
+        for (k, _), phase in plan.phases.items():
+            energy += kinds[k].kind.count * phase.energy_pj
+            cycles += kinds[k].kind.count * phase.latency_cycles
+        for e, memory in plan.weights.items():
+            arrival = builder.tables.arrival(plan.choices.option.layers[e], memory)
+            energy += arrival[0]
+            cycles += arrival[1]
+    return energy, cycles
+
+
+class OptionSteps:
+    """Looks at options, remembering what it learnt; `hasty`: for dives, which prove nothing."""
+
+    def __init__(self, builder: ChoiceBuilder, limits: SearchLimits, *, hasty: bool) -> None:
+        self.builder, self.limits, self.hasty = builder, limits, hasty
+        self._plans: dict[tuple[int, ...], OptionPlan] = {}
+        """The last placements found by the layers of the stack: a hint for the next ones."""
+        self.counts = {"bounded": 0, "placed": 0, "sharpened": 0, "CP-SAT": 0}
+
+    def bound(
+        self, states: Sequence[OptionState], weights: tuple[float, float], enough: np.ndarray
+    ) -> None:
+        """Bound many options, each until it reaches `enough` [option] or nothing is left to do.
+
+        Kind of tile by kind of tile: so the layer-tiles of all can be bounded at once.
+        """
+        tables = self.builder.tables
+        waiting = list(range(len(states)))
+        while waiting:
+            self.limits.left()
+            tables.bound_tiles(
+                tile for n in waiting for tile in self._next_tiles(states[n], weights)
+            )
+            left = []
+            for n in waiting:
+                self.limits.left()
+                self._bound_next(states[n], weights)
+                if states[n].stage[weights] < PLACED and states[n].bound(weights) < enough[n]:
+                    left.append(n)
+            waiting = left
+
+    def _next(self, state: OptionState, weights: tuple[float, float]) -> int:
+        """Number of the kind of tile that is to be looked at next, commonest first."""
+        counts = [-kind.count for kind in self.builder.tables.tiling(state.option).kinds]
+        done = state.partial.get(weights, (0, 0.0))[0]
+        return int(np.argsort(counts, kind="stable")[done])
+
+    def _next_tiles(
+        self, state: OptionState, weights: tuple[float, float]
+    ) -> Iterator[tuple[int, int, int]]:
+        """Layer-tiles of that kind."""
+        tables = self.builder.tables
+        kind = tables.tiling(state.option).kinds[self._next(state, weights)]
+        return tables.tiles_of(state.option, [kind])
+
+    def _bound_next(self, state: OptionState, weights: tuple[float, float]) -> None:
+        """Look at the placements of one more kind of tile."""
+        tables, option, pair = self.builder.tables, state.option, np.array([weights])
+        n_kinds = len(tables.tiling(option).kinds)
+        if weights not in state.partial:
+            self.counts["bounded"] += 1
+            floors = (tables.kind_floor(option, n, pair)[0] for n in range(n_kinds))
+            state.partial[weights] = 0, float(sum(floors))
+        done, total = state.partial[weights]
+        number = self._next(state, weights)
+        total -= float(tables.kind_floor(option, number, pair)[0])
+        total += float(tables.kind_bound(option, number, pair)[0])
+        state.partial[weights] = done + 1, total
+        state.stage[weights] = PLACED if done + 1 == n_kinds else BOUNDED
+        self.counts["placed"] += done + 1 == n_kinds
+        state.planes.append((*weights, total))
+
+    def tighten(
+        self,
+        state: OptionState,
+        weights: tuple[float, float],
+        most: float,
+        rival: float,
+    ) -> None:
+        """Look at an option one stage closer; costs above `most` are of no interest.
+
+        Above `rival` another option of the same arc is more promising.
+
+        First its commonest kind of tile, then all of it, then its likeliest mappings, then
+        CP-SAT over its placements, unsearched mappings at their bounds: infeasible within
+        the slack, or a better bound and mappings to search, or solved.
+        """
+        stage = state.stage.get(weights, 0)
+        if stage < BOUNDED:
+            self._bound_next(state, weights)
+            return
+        if stage < PLACED:
+            self.bound([state], weights, np.array([np.inf]))
+            return
+        if stage < SHARPENED:
+            self.counts["sharpened"] += 1
+            known = state.bound(weights)
+            enough = max(min(most, rival), known * (1 + PROGRESS))
+            floor = self.builder.sharpen(state.option, weights, enough)
+            state.planes.append((*weights, floor))
+            if floor < enough or floor <= 0.0:
+                state.stage[weights] = SHARPENED
+            return
+        self._decide(state, weights, most)
+
+    def _decide(
+        self,
+        state: OptionState,
+        weights: tuple[float, float],
+        most: float,
+    ) -> None:
+        """One CP-SAT step."""
+        self.counts["CP-SAT"] += 1
+        floor = self.builder.floor(state.option, weights)
+        known = max(floor, state.bound(weights))
+        if not np.isfinite(known):
+            state.planes.append((*weights, np.inf))
+            return
+        neighbour = self._plans.get(state.option.layers)
+        places = None if neighbour is None else neighbour.places
+        # CP-SAT places few layer-tiles better, and as soon.
+        if self.builder.patience < 0 and self.builder.tiles(state.option) > FEW_TILES:
+            fitting = self.builder.fitting(state.option, weights)
+            if fitting is not None:
+                if self._fitted(state, weights, fitting):
+                    return
+                # Wide enough for it: something is found, then.
+                places = fitting.places
+                state.slack = max(state.slack, (fitting.cost / known - 1) * (1 + DIVING_SLACK))
+        reach = known * (1 + state.slack) if state.slack < WIDEST_SLACK else np.inf
+        limit = max(known, min(most, reach))
+        choices = self.builder.build(state.option, weights, limit)
+        model = ScheduleModel(self.builder.tables, choices, weights, floor)
+        if places is not None:
+            model.suggest(places)
+        plan, bound = self._solve(model)
+        if plan is None:
+            if bound < limit and state.slack >= WIDEST_SLACK:
+                raise TooHardError
+            # Where too little fits to find it soon there may be more a little wider.
+            state.planes.append((*weights, min(bound, limit)))
+            state.slack *= SLACK_GROWTH
+            return
+        # Choices were kept for costs up to `limit`: beyond it others may exist.
+        state.planes.append((*weights, min(bound, limit)))
+        if bound >= limit:
+            state.slack *= SLACK_GROWTH
+        self._plans[state.option.layers] = plan
+        unsearched = [layer for layer in plan.layers.values() if layer.point is None]
+        for layer in unsearched:
+            self.limits.left()
+            count = choices.tables[layer.kind].kind.count
+            cost = weights[0] * layer.energy_pj + weights[1] * layer.latency_cycles
+            # Wider than what a rebuild may ask for, or it would not count as searched.
+            reach = (choices.slack + 4 * MARGIN * floor) / count
+            self.builder.search(layer, choices, weights, cost + reach)
+        if unsearched and self.hasty:
+            plan = self._settled(state, weights, limit, plan)
+            unsearched = [layer for layer in plan.layers.values() if layer.point is None]
+        if not unsearched:
+            energy, cycles = plan_cost(self.builder, (plan,))
+            cost = weights[0] * energy + weights[1] * cycles
+            if cost <= limit * (1 + SAFETY) or self.hasty:
+                state.planes[-1] = (*weights, cost)
+                state.solved[weights] = plan
+            else:
+                state.slack *= SLACK_GROWTH
+
+    def _fitted(self, state: OptionState, weights: tuple[float, float], fitting: Fitting) -> bool:
+        """Whether a placement ends a dive into an option: CP-SAT has the last word on what fits."""
+        choices = self.builder.fitted(state.option, weights, fitting)
+        if choices is None:
+            return False
+        plan, _ = self._solve(ScheduleModel(self.builder.tables, choices, weights, choices.floor))
+        if plan is None:
+            return False
+        energy, cycles = plan_cost(self.builder, (plan,))
+        state.planes.append((*weights, weights[0] * energy + weights[1] * cycles))
+        state.solved[weights] = plan
+        self._plans[state.option.layers] = plan
+        return True
+
+    def _settled(
+        self, state: OptionState, weights: tuple[float, float], limit: float, plan: OptionPlan
+    ) -> OptionPlan:
+        """The placements of `plan` with the mappings found for them, if they still fit."""
+        choices = self.builder.build(state.option, weights, limit * (1 + DIVING_SLACK))
+        same = replace(
+            choices,
+            layers=tuple(
+                c
+                for c in choices.layers
+                if c.memories == plan.layers[c.kind, c.layer].memories and c.point is not None
+            ),
+            phases=tuple(
+                p for p in choices.phases if p.memories == plan.phases[p.kind, p.layer].memories
+            ),
+        )
+        if {(c.kind, c.layer) for c in same.layers} != plan.layers.keys():
+            return plan
+        found, _ = self._solve(ScheduleModel(self.builder.tables, same, weights, choices.floor))
+        return found or plan
+
+    def _solve(self, model: ScheduleModel) -> tuple[OptionPlan | None, float]:
+        """Run CP-SAT to the end: (plan, bound in weighted cost); no plan: infeasible.
+
+        In a dive there may be neither plan nor bound: nothing was soon found.
+        """
+        fault = model.model.validate()
+        if fault:
+            raise RuntimeError(f"invalid CP-SAT model: {fault}")
+        for lean in (True, False):
+            solver = self._cp_sat(lean=lean)
+            status = solver.solve(model.model)
+            if status == cp_model.OPTIMAL or (
+                self.hasty and not lean and status == cp_model.FEASIBLE
+            ):
+                return model.plan(solver), solver.best_objective_bound / model.scale
+            if status == cp_model.INFEASIBLE:
+                return None, np.inf
+            if status == cp_model.MODEL_INVALID:
+                raise RuntimeError("invalid CP-SAT model")
+            self.limits.left()
+        if not self.hasty:
+            raise StoppedError
+        if model.hinted:
+            # What was suggested may be all right as it is.
+            solver = self._cp_sat(lean=True)
+            solver.parameters.fix_variables_to_their_hinted_value = True
+            if solver.solve(model.model) in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+                return model.plan(solver), 0.0
+        return None, 0.0
+
+    def _cp_sat(self, *, lean: bool) -> cp_model.CpSolver:
+        """A solver with its limits; a lean one is quick on the many small models or gives up."""
+        solver = cp_model.CpSolver()
+        parameters = solver.parameters
+        parameters.random_seed = self.limits.seed
+        parameters.relative_gap_limit = DIVING_GAP if self.hasty else 0.0
+        # CP-SAT would leave SIGINT's default action behind, which ends the process.
+        parameters.catch_sigint_signal = False
+        if lean:
+            parameters.num_workers = 1
+            parameters.linearization_level = 2
+            parameters.cp_model_probing_level = 0
+            parameters.max_presolve_iterations = 1
+            parameters.max_deterministic_time = LEAN_EFFORT
+        else:
+            parameters.num_workers = self.limits.workers
+            if self.limits.workers == 1:
+                parameters.linearization_level = 2
+            else:
+                parameters.extra_subsolvers.append("max_lp")
+            if self.hasty:
+                parameters.max_deterministic_time = DIVING_EFFORT
+        left = self.limits.left()
+        if left is not None:
+            parameters.max_time_in_seconds = left
+        return solver
