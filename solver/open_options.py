@@ -70,7 +70,7 @@ class OpenOptions:
         self._pool = pool
         self.arcs: list[Arc] = []
         self._places: list[tuple[PoolRange, np.ndarray]] = []
-        energies, latencies = [], []
+        energies, latencies, areas = [], [], []
         start = 0
         for r in sorted(pool.ranges, key=lambda r: r.screened.range.tail):
             spec = r.screened.range
@@ -83,6 +83,7 @@ class OpenOptions:
                     at = tuple(places.T)
                     energies.append(r.energy[at])
                     latencies.append(r.latency[at])
+                    areas.append(np.array(spec.widths)[at[1]] * np.array(spec.heights)[at[2]])
                     self._places.append((r, places))
                     tail, head = spec.tail_node(source), spec.head_node(target)
                     end = start + len(places)
@@ -91,6 +92,8 @@ class OpenOptions:
                     start = end
         self.energy = np.concatenate(energies) if energies else np.zeros(0)
         self.latency = np.concatenate(latencies) if latencies else np.zeros(0)
+        self.octaves = np.log2(np.concatenate(areas)).astype(int) if areas else np.zeros(0, int)
+        """Of tile areas: options that differ much in it have bounds of different quality."""
         self.states: dict[int, OptionState] = {}
         self.into: dict[Node, list[int]] = {}
         for k, arc in enumerate(self.arcs):

@@ -188,20 +188,21 @@ class WeightedSolver:
         """A good schedule, soon: like `minimise`, but with guesses in place of bounds.
 
         What is not solved yet counts as dearer than its bound, at first by `rises` (by
-        stage) and then by what others at its stage turned out to cost, so the path settles
-        quickly. Proves nothing. None if no schedule is left, or more than `failures` options
-        turned out too hard.
+        stage) and then by what others at its stage, with tiles about as large, turned out to
+        cost, so the path settles quickly. Proves nothing. None if no schedule is left, or more
+        than `failures` options turned out too hard.
         """
         options = self.options
         bounds = options.bounds(weights)
         stages = np.zeros(len(bounds), dtype=np.int64)
         for i, state in options.states.items():
             stages[i] = SOLVED if weights in state.solved else state.stage.get(weights, 0)
-        rise = np.array(rises)
+        octaves = options.octaves
+        rise = np.tile(rises, (int(octaves.max(initial=0)) + 1, 1))
         wary = np.ones(len(bounds))
         while True:
             self.limits.left()
-            guess = bounds * rise[stages] * wary
+            guess = bounds * rise[octaves, stages] * wary
             least = self._least(guess)
             ahead = self._ways(least)
             end = self.pool.end
@@ -232,7 +233,8 @@ class WeightedSolver:
                 if weights in state.solved:
                     stages[i] = SOLVED
                 if known > 0 and np.isfinite(bounds[i]) and stages[i] != stage:
-                    rise[stage] += (float(bounds[i]) / known * rise[stages[i]] - rise[stage]) / 8
+                    risen = rise[octaves[i]]
+                    risen[stage] += (float(bounds[i]) / known * risen[stages[i]] - risen[stage]) / 8
 
     def _try(self, state: OptionState, weights: tuple[float, float]) -> _Hard | None:
         """Look at an option one stage closer; what about it takes more than a dive may spend."""
