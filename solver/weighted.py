@@ -24,6 +24,9 @@ DIVING_PATIENCE = 2e4
 """Nodes of mapping searches after which a dive leaves an option."""
 WARY_RISE = 1.1
 """How much dearer a dive takes stacks to be after one of less depth was too hard."""
+TRIES, RELUCTANT = 512, 1.25
+"""Looks at options after which a dive takes all that is not solved to be so much dearer, again and
+again."""
 LOOKED_AHEAD = 128
 """Options bounded at a time in the lazy search."""
 FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
@@ -200,6 +203,7 @@ class WeightedSolver:
         octaves = options.octaves
         rise = np.tile(rises, (int(octaves.max(initial=0)) + 1, 1))
         wary = np.ones(len(bounds))
+        tries = 0
         while True:
             self.limits.left()
             guess = bounds * rise[octaves, stages] * wary
@@ -217,6 +221,10 @@ class WeightedSolver:
                     weights=weights, bound=0.0, cost=cost, plans=plans, potentials={}, survivors=0
                 )
             for arc, i in open_places:
+                tries += 1
+                if tries % TRIES == 0:
+                    # The more was seen, the likelier is what is solved to do.
+                    rise[:, :SOLVED] *= RELUCTANT
                 state = options.state(arc, i)
                 stage, known = int(stages[i]), float(bounds[i])
                 state.slack = max(state.slack, DIVING_SLACK)
