@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -20,8 +20,8 @@ WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 larger tiles take longer to try."""
 TIE_BREAK = 0.02
 """Share of energy in the search for a first schedule of little latency."""
-MANY = 8
-"""Options too hard to decide after which a dive is given up."""
+MOST_LOOKS = 800
+"""Looks at options after which no further dive begins."""
 EAGER_DIVES = 3
 """Dives with rough mappings that look further than the first."""
 PATIENCE = 5e3
@@ -102,7 +102,7 @@ class Scout:
         rough, close = (self._hasty(patience) for patience in (-1, PATIENCE))
         if not self.pool.tables.rules.joint_capacity:
             if self.objective is not Objective.LATENCY:
-                self._dives([(rough, rises, np.inf) for rises in (STUBBORN_RISES, EAGER_RISES)])
+                self._dives(rough, (STUBBORN_RISES, EAGER_RISES))
             self._narrow()
             return
         if self.objective is Objective.LATENCY:
@@ -115,16 +115,17 @@ class Scout:
             for place in self._fastest_whole():
                 self._try(self.pool.focus([place]), weights)
             return
-        # Rough mappings first: they are soon found on whatever there is. What an eager dive has
-        # learnt leads the next one further.
-        rough_rises = (STUBBORN_RISES, FIRST_RISES, *[EAGER_RISES] * EAGER_DIVES)
-        self._dives([(rough, rises, np.inf) for rises in rough_rises])
+        # Rough mappings are soon found on whatever there is. What an eager dive has learnt leads
+        # the next one further.
+        self._dives(rough, (STUBBORN_RISES, FIRST_RISES, *[EAGER_RISES] * EAGER_DIVES))
 
-    def _dives(self, plan: list[tuple[WeightedSolver, tuple[float, ...], float]]) -> None:
-        """Dive after dive (solver, rises, failures), each along the tangent at the best so far."""
-        for solver, rises, failures in plan:
+    def _dives(self, solver: WeightedSolver, all_rises: Iterable[tuple[float, ...]]) -> None:
+        """Dive after dive, each along the tangent at the best schedule so far."""
+        for rises in all_rises:
+            if solver.looks > MOST_LOOKS:
+                break
             weights = tangent(self.objective, *(self.point or floor_of(self.pool)))
-            self.point = self._dive(solver, weights, rises, failures=failures) or self.point
+            self.point = self._dive(solver, weights, rises) or self.point
 
     def open(self) -> None:
         """Hand on some schedule, as soon as can be."""
@@ -153,10 +154,9 @@ class Scout:
         solver: WeightedSolver,
         weights: tuple[float, float],
         rises: tuple[float, ...] = FIRST_RISES,
-        failures: float = np.inf,
     ) -> tuple[float, float] | None:
         """Hand on the schedule of a dive; the best (pJ, cycles) so far."""
-        optimum = solver.dive(weights, rises, failures)
+        optimum = solver.dive(weights, rises)
         return self.found(optimum.plans) if optimum is not None else None
 
     def _narrow(self) -> None:

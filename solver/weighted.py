@@ -24,7 +24,7 @@ DIVING_PATIENCE = 2e4
 """Nodes of mapping searches after which a dive leaves an option."""
 WARY_RISE = 1.1
 """How much dearer a dive takes stacks to be after one of less depth was too hard."""
-TRIES, RELUCTANT = 512, 1.25
+MANY_LOOKS, RELUCTANT = 512, 1.25
 """Looks at options after which a dive takes all that is not solved to be so much dearer, again and
 again."""
 LOOKED_AHEAD = 128
@@ -81,6 +81,8 @@ class WeightedSolver:
         self.limits = limits
         self.options = OpenOptions(pool)
         self.steps = OptionSteps(builder, limits, hasty=hasty)
+        self.looks = 0
+        """Looks at options in dives so far."""
 
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
         """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
@@ -183,17 +185,13 @@ class WeightedSolver:
         return through
 
     def dive(
-        self,
-        weights: tuple[float, float],
-        rises: tuple[float, ...] = FIRST_RISES,
-        failures: float = np.inf,
+        self, weights: tuple[float, float], rises: tuple[float, ...] = FIRST_RISES
     ) -> WeightedOptimum | None:
         """A good schedule, soon: like `minimise`, but with guesses in place of bounds.
 
         What is not solved yet counts as dearer than its bound, at first by `rises` (by
         stage) and then by what others at its stage, with tiles about as large, turned out to
-        cost, so the path settles quickly. Proves nothing. None if no schedule is left, or more
-        than `failures` options turned out too hard.
+        cost, so the path settles quickly. Proves nothing. None if no schedule is left.
         """
         options = self.options
         bounds = options.bounds(weights)
@@ -203,7 +201,7 @@ class WeightedSolver:
         octaves = options.octaves
         rise = np.tile(rises, (int(octaves.max(initial=0)) + 1, 1))
         wary = np.ones(len(bounds))
-        tries = 0
+        before = self.looks
         while True:
             self.limits.left()
             guess = bounds * rise[octaves, stages] * wary
@@ -221,8 +219,8 @@ class WeightedSolver:
                     weights=weights, bound=0.0, cost=cost, plans=plans, potentials={}, survivors=0
                 )
             for arc, i in open_places:
-                tries += 1
-                if tries % TRIES == 0:
+                self.looks += 1
+                if (self.looks - before) % MANY_LOOKS == 0:
                     # The more was seen, the likelier is what is solved to do.
                     rise[:, :SOLVED] *= RELUCTANT
                 state = options.state(arc, i)
@@ -230,9 +228,6 @@ class WeightedSolver:
                 state.slack = max(state.slack, DIVING_SLACK)
                 hard = self._try(state, weights)
                 if hard:
-                    failures -= 1
-                    if failures < 0:
-                        return None
                     bounds[i] = np.inf
                     wary *= self._rivals(arc, i, hard)
                     continue
