@@ -109,8 +109,11 @@ class WeightedSolver:
             cost = np.inf
             if floor < cutoff * (1 - SAFETY):
                 path = self._path(bounds, least, ahead)
-                if any(options.state(*at).stage.get(weights, 0) < PLACED for at in path):
-                    self._look_ahead(weights, bounds, ahead, cutoff)
+                rough = [
+                    i for arc, i in path if options.state(arc, i).stage.get(weights, 0) < PLACED
+                ]
+                if rough:
+                    self._look_ahead(weights, bounds, ahead, cutoff, rough)
                     least = self._least(bounds)
                     continue
                 open_places = [
@@ -147,20 +150,25 @@ class WeightedSolver:
         return [float(bounds[arc.start : arc.end].min()) for arc in self.options.arcs]
 
     def _look_ahead(
-        self, weights: tuple[float, float], bounds: np.ndarray, ahead: Ways, cutoff: float
+        self,
+        weights: tuple[float, float],
+        bounds: np.ndarray,
+        ahead: Ways,
+        cutoff: float,
+        rough: list[int],
     ) -> None:
-        """Bound the options of the cheapest paths many at a time, and raise `bounds`.
+        """Bound `rough` options and others of cheap paths, and raise `bounds`.
 
-        Once one on the cheapest path has no such bounds yet its turn and that of the others
-        has come.
+        Once some on the cheapest path have no such bounds yet their turn has come, and that of
+        the others soon will: together they take less time.
         """
         options = self.options
         through = self._through(bounds, ahead)
         order = np.argpartition(through, min(LOOKED_AHEAD, len(through) - 1))[:LOOKED_AHEAD]
         order = order[through[order] < cutoff * (1 - SAFETY)]
-        most = float(through[order].max())
+        most = float(through[order].max(initial=0.0))
         states, enough = [], []
-        for i in order.tolist():
+        for i in dict.fromkeys([*rough, *order.tolist()]):
             state = options.state(options.arc_of(i), i)
             if state.stage.get(weights, 0) < PLACED:
                 states.append((i, state))
