@@ -107,10 +107,10 @@ class Scout:
             return
         if self.objective is Objective.LATENCY:
             # With energy free most mappings tie: some weight on it finds good ones soon.
-            for weights in (
-                (latency / energy, 1.0),
-                (TIE_BREAK * latency / energy, 1.0),
-            ):
+            for share in (1.0, TIE_BREAK):
+                weights = (share * latency / energy, 1.0)
+                for rises in (STUBBORN_RISES, FIRST_RISES, EAGER_RISES):
+                    self._dive(rough, weights, rises)
                 self._dive(close, weights)
             for place in self._fastest_whole():
                 self._try(self.pool.focus([place]), weights)
