@@ -46,6 +46,11 @@ class MappingPoint:
     double_buffered: dict[str, tuple[bool, ...]]
 
 
+def weigh_point(weights: tuple[float, float], point: MappingPoint) -> float:
+    """Weighted cost of a mapping."""
+    return weights[0] * point.energy_pj + weights[1] * point.latency_cycles
+
+
 class SearchOverflow(RuntimeError):
     """The Pareto set outgrew its table; raised rather than dropping mappings."""
 

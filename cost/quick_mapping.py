@@ -9,7 +9,15 @@ import numpy as np
 from cost.best_mapping import BestSearch, root_bound
 from cost.layer_model import LayerModel
 from cost.least_energy import least_energy_mapping
-from cost.mapping_search import Aim, MappingPoint, Walk, budget_of, mixed_bound, search_tables
+from cost.mapping_search import (
+    Aim,
+    MappingPoint,
+    Walk,
+    budget_of,
+    mixed_bound,
+    search_tables,
+    weigh_point,
+)
 
 SHORT_REACH, SHORT_TURNS, NODES_A_SHORT_TURN = (0.1, np.inf), 5, 300
 """A short search: relative distances from the lower bound, turns for each, nodes in a turn."""
@@ -39,19 +47,15 @@ def quick_mapping(
     if weights[0] > 0:
         least = least_energy_mapping(model, sizes, levels, budget, FEW_LABELS)
     if least is not None:
-        cost = _weigh(weights, least)
+        cost = weigh_point(weights, least)
         if weights[1] <= 0 or cost <= mixed_bound(model, sizes, levels, weights) * (1 + NEAR):
             return least
     other = short_search(model, sizes, levels, weights, budget)
     return min(
         (point for point in (least, other) if point is not None),
-        key=lambda point: _weigh(weights, point),
+        key=lambda point: weigh_point(weights, point),
         default=None,
     )
-
-
-def _weigh(weights: tuple[float, float], point: MappingPoint) -> float:
-    return weights[0] * point.energy_pj + weights[1] * point.latency_cycles
 
 
 def short_search(

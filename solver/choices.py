@@ -9,11 +9,11 @@ import numpy as np
 
 from cost.capacity_bound import capacity_prices, priced
 from cost.kind_paths import cheapest, kind_through, weigh_table
-from cost.mapping_search import MappingPoint
+from cost.mapping_search import MappingPoint, weigh_point
 from cost.stack_tiles import StackTiling
 from solver.fitting import Fitting, fitting_places
 from solver.kind_tables import KindTables
-from solver.mapping_store import EQUAL, MappedTile, MappingStore, Memories, weigh_point
+from solver.mapping_store import EQUAL, MappedTile, MappingStore, Memories
 from solver.option_choices import NOTHING, LayerChoice, OptionChoices, PhaseChoice
 from solver.stack_tables import (
     PRICE_ROUNDS,

@@ -17,6 +17,7 @@ from cost.mapping_search import (
     MappingPoint,
     mixed_bound,
     pareto_set,
+    weigh_point,
 )
 from cost.quick_mapping import quick_mapping
 from solver.layer_tables import TileKey
@@ -40,11 +41,6 @@ class MappedTile:
     key: TileKey
     memories: Memories
     weights: tuple[float, float]
-
-
-def weigh_point(weights: tuple[float, float], point: MappingPoint) -> float:
-    """Weighted cost of a mapping."""
-    return weights[0] * point.energy_pj + weights[1] * point.latency_cycles
 
 
 class MappingStore:
