@@ -108,8 +108,9 @@ class OptionSteps:
             state.partial[weights] = 0, float(sum(floors))
         done, total = state.partial[weights]
         number = self._next(state, weights)
-        total -= float(tables.kind_floor(option, number, pair)[0])
-        total += float(tables.kind_bound(option, number, pair)[0])
+        if np.isfinite(total):
+            total -= float(tables.kind_floor(option, number, pair)[0])
+            total += float(tables.kind_bound(option, number, pair)[0])
         state.partial[weights] = done + 1, total
         state.stage[weights] = PLACED if done + 1 == n_kinds else BOUNDED
         self.counts["placed"] += done + 1 == n_kinds

@@ -5,7 +5,7 @@ import pytest
 from ortools.sat.python import cp_model
 
 from cost.overlap import OverlapMode
-from cost.rules import DEFINES
+from cost.rules import DEFINES, EXACT
 from problems import load_problem
 from solver.choices import ChoiceBuilder
 from solver.fitting import Fitting
@@ -80,3 +80,17 @@ def test_memories_that_are_not_shared_need_none() -> None:
     dram = tables.domains.dram
     lone = StackOption((0, 1), 60, 72, OverlapMode.FULLY_CACHED, dram, dram, -1)
     assert ChoiceBuilder(tables, patience=-1).fitting(lone, (1.0, 0.0)) is None
+
+
+def test_it_begins_from_places_that_are_closed_where_bounds_lead_there() -> None:
+    """Tests twenty layers whose rows are too many for the small memory that operands like."""
+    tables = cost_tables(load_problem("dmcnn-vd@meta-proto-df"), EXACT)
+    dram = tables.domains.dram
+    whole = StackOption(tuple(range(20)), 36, 24, OverlapMode.FULLY_CACHED, dram, dram, -1)
+    deep = ChoiceBuilder(tables, patience=-1)
+    found = deep.fitting(whole, (1.0, 100.0))
+    assert found is not None
+    choices = deep.fitted(whole, (1.0, 100.0), found)
+    assert choices is not None
+    model = ScheduleModel(tables, choices, (1.0, 100.0), choices.floor)
+    assert cp_model.CpSolver().solve(model.model) == cp_model.OPTIMAL

@@ -1,0 +1,46 @@
+"""Mappings for first schedules."""
+
+import numpy as np
+import pytest
+
+from cost.best_mapping import best_mapping
+from cost.least_energy import least_energy_mapping
+from cost.mapping_search import size_vector, weigh_point
+from cost.quick_mapping import quick_mapping
+from cost.rules import DEFINES, EXACT, RuleSet
+from problems import load_problem
+from solver.prepare import cost_tables
+
+SIZES = {"B": 1, "K": 12, "C": 12, "OY": 18, "OX": 16, "FY": 3, "FX": 3}
+
+
+@pytest.mark.parametrize("rules", [EXACT, DEFINES], ids=lambda rules: rules.name)
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (20.0, 2000.0), (0.0, 1.0)])
+def test_it_is_near_the_best_and_never_below(rules: RuleSet, weights: tuple[float, float]) -> None:
+    model = cost_tables(load_problem("fsrcnn@meta-proto-df"), rules).models[4]
+    levels = (2, 2, 2)
+    sizes = size_vector(SIZES)
+    quick = quick_mapping(model, sizes, levels, weights)
+    best = best_mapping(model, sizes, levels, weights, 0.0)
+    assert quick is not None and best is not None
+    least = weigh_point(weights, best)
+    assert least * (1 - 1e-12) <= weigh_point(weights, quick) <= 1.25 * least
+
+
+def test_it_keeps_to_its_budget() -> None:
+    problem = load_problem("fsrcnn@meta-proto-df")
+    model = cost_tables(problem, EXACT).models[4]
+    levels, sizes = (2, 2, 2), size_vector(SIZES)
+    free = least_energy_mapping(model, sizes, levels)
+    assert free is not None
+    # Outputs rest there beside a block of inputs that a mapping may choose.
+    shared = [memory.name for memory in problem.hardware.memories].index("sram_64KB")
+    budget = np.full(len(free.held_bits), 1e12)
+    budget[shared] = free.held_bits[shared] * 0.9
+    for found in (
+        least_energy_mapping(model, sizes, levels, budget),
+        quick_mapping(model, sizes, levels, (20.0, 2000.0), budget),
+    ):
+        assert found is not None
+        assert found.held_bits[shared] <= budget[shared]
+        assert found.energy_pj >= free.energy_pj
