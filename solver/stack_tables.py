@@ -390,9 +390,11 @@ class StackTables(LayerTables):
         domains, levels = self.domains, self._levels
         b = [levels[Operand.I][memory] for memory in domains.inputs]
         o = [levels[Operand.O][memory] for memory in domains.outputs]
-        # Both operands of an add rest in one memory.
-        places = np.ix_([levels[Operand.W][m] for m in weights if m >= 0] or [0], b, o)
-        found = bounds[b, b][None][:, :, o] if weights[0] < 0 else bounds[places]
+        if weights and weights[0] < 0:
+            # Both operands of an add rest in one memory.
+            found = bounds[b, b][None][:, :, o]
+        else:
+            found = bounds[np.ix_([levels[Operand.W][memory] for memory in weights], b, o)]
         for i, memory in enumerate(domains.inputs):
             if operand_bits > domains.sizes_bits[memory]:
                 found[:, i] = np.inf
