@@ -35,18 +35,22 @@ def quick_mapping(
     levels: tuple[int, int, int],
     weights: tuple[float, float],
     budget: np.ndarray | None = None,
+    *,
+    any_will_do: bool = False,
 ) -> MappingPoint | None:
     """A mapping of little weighted cost, soon; None if no short search finds one.
 
     `budget` [memory]: bits free for the layer-tile, all there are if None.
 
     The mapping of least energy is soon found and often the one; else the better of that and
-    of the best that a short search meets.
+    of the best that a short search meets, unless `any_will_do`.
     """
     least = None
     if weights[0] > 0:
         least = least_energy_mapping(model, sizes, levels, budget, FEW_LABELS)
     if least is not None:
+        if any_will_do:
+            return least
         cost = weigh_point(weights, least)
         if weights[1] <= 0 or cost <= mixed_bound(model, sizes, levels, weights) * (1 + NEAR):
             return least

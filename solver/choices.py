@@ -142,7 +142,10 @@ class ChoiceBuilder:
         rough = self._rough.setdefault((*tile.key.like, tile.weights), {})
         if tile.memories in rough:
             return True
-        costs = [weigh_point(tile.weights, point) for point in self.mappings.some(tile)]
+        costs = [
+            weigh_point(tile.weights, point)
+            for point in self.mappings.some(tile, soon=self.in_place)
+        ]
         rough[tile.memories] = min(costs, default=np.inf)
         return False
 
@@ -522,7 +525,7 @@ class ChoiceBuilder:
         best = self.mappings.best(mapped)
         if best is None:
             if memories in self._rough.get((*mapped.key.like, weights), {}):
-                return [*map(known, self.mappings.some(mapped))]
+                return [*map(known, self.mappings.some(mapped, soon=self.in_place))]
             return [choice(*tile.floor, least, None)]
         if not best:
             return []

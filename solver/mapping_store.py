@@ -55,7 +55,7 @@ class MappingStore:
         self._searches: dict[MappedTile, BestSearch] = {}
         self._best: dict[MappedTile, tuple[MappingPoint, ...]] = {}
         self._fronts: dict[MappedTile, tuple[float, tuple[MappingPoint, ...]]] = {}
-        self._some: dict[MappedTile, tuple[MappingPoint, ...]] = {}
+        self._some: dict[tuple[MappedTile, bool], tuple[MappingPoint, ...]] = {}
         self._within: dict[tuple[MappedTile, tuple[float, ...]], tuple[MappingPoint, ...]] = {}
         self._efforts: dict[tuple[object, ...], dict[Memories, int]] = {}
 
@@ -92,13 +92,17 @@ class MappingStore:
         efforts = self._efforts.get(tile.key.like, {})
         return efforts.get(tile.memories, 0) > patience and self.best(tile) is None
 
-    def some(self, tile: MappedTile) -> tuple[MappingPoint, ...]:
-        """A mapping of a hard tile that need not be the best; empty where none is soon found."""
+    def some(self, tile: MappedTile, *, soon: bool = False) -> tuple[MappingPoint, ...]:
+        """A mapping of a hard tile that need not be the best; empty where none is soon found.
+
+        With `soon` whatever is found first will do.
+        """
         plain = self._plain(tile)
-        if plain not in self._some:
-            point = quick_mapping(*self._subject(plain), tile.weights)
-            self._some[plain] = () if point is None else (point,)
-        return self._turned(tile, self._some[plain]) or ()
+        key = plain, soon
+        if key not in self._some:
+            point = quick_mapping(*self._subject(plain), tile.weights, any_will_do=soon)
+            self._some[key] = () if point is None else (point,)
+        return self._turned(tile, self._some[key]) or ()
 
     def some_within(self, tile: MappedTile, budget: np.ndarray) -> tuple[MappingPoint, ...]:
         """The same with so many bits [memory] free."""
