@@ -37,7 +37,7 @@ NETWORKS = ["chain-50", "chain-100", "chain-200", "chain-400", "resnet-152"]
 PHASES = {
     "screen": ("ranges", "opening", "screen"),
     "first": ("first schedule",),
-    "prune": ("bound layers", "bound placements"),
+    "prune": ("bound layers",),
     "decide": ("decide", "stopped"),
 }
 """Columns of the table, and the solver's phases that each adds up."""

@@ -38,7 +38,7 @@ from solver.verify import verify  # noqa: E402
 PHASES = {
     "build and screen": ("screen",),
     "first schedule": ("first schedule",),
-    "bound and prune": ("bound layers", "bound placements"),
+    "bound and prune": ("bound layers",),
     "decide with CP-SAT": ("decide", "stopped"),
 }
 """Rows of the table, and the solver's phases that each adds up."""

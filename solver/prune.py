@@ -39,7 +39,6 @@ class PoolRange:
     energy: np.ndarray
     latency: np.ndarray
     alive: np.ndarray
-    refined: np.ndarray
 
     def options(self) -> list[tuple[tuple[int, ...], StackOption]]:
         """Options still alive with their indices."""
@@ -102,7 +101,6 @@ class Pool:
                     energy=r.energy.copy(),
                     latency=r.latency.copy(),
                     alive=np.zeros_like(r.alive),
-                    refined=r.refined.copy(),
                 )
             )
         for k, index in chosen:
@@ -231,7 +229,6 @@ def make_pool(screen: Screen) -> Pool:
             energy=s.energy.copy(),
             latency=s.latency.copy(),
             alive=np.isfinite(s.energy) & np.isfinite(s.latency),
-            refined=np.zeros(s.energy.shape, dtype=np.bool_),
         )
         for s in screen.screen()
     ]
@@ -318,22 +315,13 @@ def _near(
     ]
 
 
-def refine_by_option(pool: Pool, limit: int | None = None) -> None:
-    """Stage 3: bound alive options by their best placements, copies included.
-
-    With `limit`, only that many options, those of the least product of bounds.
-    """
+def refine_by_option(pool: Pool) -> None:
+    """Stage 3: bound alive options by their best placements, copies included."""
     weights = np.array([[1.0, 0.0], [0.0, 1.0]])
-    todo = [
-        (float(r.energy[index]) * float(r.latency[index]), k, index)
-        for k, r in enumerate(pool.ranges)
-        for index in map(tuple, np.argwhere(r.alive & ~r.refined).tolist())
-    ]
-    for _, k, index in sorted(todo)[:limit]:
-        r = pool.ranges[k]
-        energy, latency = pool.tables.option_bounds(r.screened.option(index), weights)
-        r.energy[index] = max(r.energy[index], energy)
-        r.latency[index] = max(r.latency[index], latency)
-        r.refined[index] = True
-        if not np.isfinite(energy):
-            r.alive[index] = False
+    for r in pool.ranges:
+        for index in map(tuple, np.argwhere(r.alive).tolist()):
+            energy, latency = pool.tables.option_bounds(r.screened.option(index), weights)
+            r.energy[index] = max(r.energy[index], energy)
+            r.latency[index] = max(r.latency[index], latency)
+            if not np.isfinite(energy):
+                r.alive[index] = False
