@@ -116,18 +116,27 @@ class LayerTables:
             known.update(zip(map(tuple, some.tolist()), bounds, strict=True))
         return np.array([known[key] for key in keys])
 
-    def bound_tiles(self, tiles: Iterable[tuple[int, int, int]]) -> None:
-        """Have `layer_bounds` of many tiles (layer, width, height), those of one layer at once."""
+    def bound_tiles(
+        self, tiles: Iterable[tuple[int, int, int]], pause: Callable[[], object] | None = None
+    ) -> None:
+        """Have `layer_bounds` of many tiles (layer, width, height), those of one layer at once.
+
+        `pause` is called between some tiles and the next, and may raise.
+        """
         missing: dict[int, set[tuple[int, int, int]]] = {}
         for tile in tiles:
             key = self.tile_key(*tile).like
             if key not in self._bounds:
                 missing.setdefault(key[0], set()).add(key)
         for like, keys in missing.items():
-            at = np.array(sorted(keys), dtype=np.int64)
             sizes = self.tile_sizes(like, 1, 1)
-            found = many_lower_bounds(self.models[like], sizes, at[:, 1], at[:, 2])
-            self._bounds.update(zip(map(tuple, at.tolist()), found, strict=True))
+            all_keys = np.array(sorted(keys), dtype=np.int64)
+            for start in range(0, len(all_keys), TILES_A_TURN):
+                at = all_keys[start : start + TILES_A_TURN]
+                if pause is not None:
+                    pause()
+                found = many_lower_bounds(self.models[like], sizes, at[:, 1], at[:, 2])
+                self._bounds.update(zip(map(tuple, at.tolist()), found, strict=True))
 
     def floor(self, layer: int, width: int, height: int) -> np.ndarray:
         """(pJ, cycles) floor of a layer-tile."""

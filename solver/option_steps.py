@@ -74,7 +74,8 @@ class OptionSteps:
         while waiting:
             self.limits.left()
             tables.bound_tiles(
-                tile for n in waiting for tile in self._next_tiles(states[n], weights)
+                (tile for n in waiting for tile in self._next_tiles(states[n], weights)),
+                self.limits.left,
             )
             left = []
             for n in waiting:
