@@ -56,8 +56,8 @@ class _Least:
     binds: bool
 
 
-class _TooManyError(RuntimeError):
-    """Too many partial chains."""
+class TooManyChainsError(RuntimeError):
+    """The search was given up."""
 
 
 def least_energy_mapping(
@@ -70,7 +70,7 @@ def least_energy_mapping(
     """A mapping of least energy, of little latency among those; None if nothing fits.
 
     `budget_bits` [memory]: what all blocks in it may take together, by default its size.
-    With `give_up`, also None after so many partial chains.
+    With `give_up`, raises TooManyChainsError after so many partial chains.
     """
     counts = np.array(levels, dtype=np.int64)
     tables, amounts = energy_tables(model.arrays, sizes, counts)
@@ -78,9 +78,9 @@ def least_energy_mapping(
     whole = ChainSpace(model, sizes, counts, tables, budget, budget)
     try:
         least = _least(whole, MOST_LABELS if give_up is None else give_up)
-    except _TooManyError:
+    except TooManyChainsError:
         if give_up is not None:
-            return None
+            raise
         return best_mapping(model, sizes, levels, (1.0, 0.0), 0.0, budget=budget_bits)
     if least is None:
         return None
@@ -137,7 +137,7 @@ def _least_in(space: ChainSpace, most: float, most_labels: int) -> np.ndarray | 
         most = min(most, space.set_prices() * (1 + ROUNDING))
         outcome, chain = space.search(space.within(most), space.to_go, most, most_labels)
     if outcome == TOO_MANY:
-        raise _TooManyError
+        raise TooManyChainsError
     return chain if outcome == FOUND else None
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from cost.best_mapping import BestSearch, root_bound
 from cost.layer_model import LayerModel
-from cost.least_energy import least_energy_mapping
+from cost.least_energy import TooManyChainsError, least_energy_mapping
 from cost.mapping_search import (
     Aim,
     MappingPoint,
@@ -47,7 +48,8 @@ def quick_mapping(
     """
     least = None
     if weights[0] > 0:
-        least = least_energy_mapping(model, sizes, levels, budget, FEW_LABELS)
+        with suppress(TooManyChainsError):
+            least = least_energy_mapping(model, sizes, levels, budget, FEW_LABELS)
     if least is not None:
         if any_will_do:
             return least

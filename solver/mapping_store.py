@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from cost.best_mapping import BestSearch
 from cost.layer_classes import turn
 from cost.layer_model import LayerModel
-from cost.least_energy import least_energy_mapping
+from cost.least_energy import TooManyChainsError, least_energy_mapping
 from cost.mapping_search import (
     NODES_A_TURN,
     Aim,
@@ -27,6 +28,9 @@ from solver.stack_tables import StackTables
 FIRST_FRONT, WIDENING, WIDEST_FRONT = 1e-3, 8.0, 16.0
 """How far beyond the best mapping others are looked for once equal ones do not fit, and the
 growth after; beyond the last all are looked for at once."""
+MOST_CHAINS = 200_000
+"""Partial chains of a search for least energy after which one by steps takes over, which can be
+stopped and left."""
 EQUAL = 1e-12
 """Relative width of the first look beside the best: mappings of equal cost."""
 
@@ -164,13 +168,14 @@ class MappingStore:
     def _search(self, tile: MappedTile, bound: float) -> None:
         """One step of the search for a tile's best mapping."""
         costs = self._costs.setdefault((*tile.key.like, tile.weights), {})
-        if tile.weights[1] <= 0:
+        if tile.weights[1] <= 0 and tile not in self._searches:
             # The order of loops, which is what takes searching, matters to latency alone.
-            point = least_energy_mapping(*self._subject(tile))
-            self._best[tile] = () if point is None else (point,)
-            costs[tile.memories] = np.inf if point is None else weigh_point(tile.weights, point)
-            self._spend(0)
-            return
+            with suppress(TooManyChainsError):
+                point = least_energy_mapping(*self._subject(tile), give_up=MOST_CHAINS)
+                self._best[tile] = () if point is None else (point,)
+                costs[tile.memories] = np.inf if point is None else weigh_point(tile.weights, point)
+                self._spend(0)
+                return
         known = max(bound, costs.get(tile.memories, 0.0))
         search = self._searches.get(tile)
         if search is None:

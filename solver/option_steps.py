@@ -30,8 +30,8 @@ before it starts anew with all it has."""
 PROGRESS = 1e-7
 """Least relative rise of a bound before another option gets its turn."""
 BOUNDED, PLACED, SHARPENED, SOLVED = 1, 2, 3, 4
-"""How closely an option was looked at for a weight pair: its commonest tile; placements of all
-tiles; mappings; everything."""
+"""How closely an option was looked at for a weight pair: placements of some kinds of tile, the
+commonest first; of all; mappings; everything."""
 
 
 def plan_cost(builder: ChoiceBuilder, plans: tuple[OptionPlan, ...]) -> tuple[float, float]:

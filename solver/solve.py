@@ -168,7 +168,7 @@ class _Search:
             if not np.isfinite(pool.lower_bound(self.objective)):
                 raise self._infeasible()
             if self.opening is not None and self.tables.rules.joint_capacity:
-                # The reference's first tiles make this too hard (see `Scout`).
+                # Elsewhere the search for a first schedule begins with the same dive.
                 self.opening.place()
                 self._phase("opening")
             self._bound_layers(pool, NEAR)

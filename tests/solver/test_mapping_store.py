@@ -1,0 +1,34 @@
+"""Best mappings under energy alone, with and without a search over loop orders."""
+
+import pytest
+
+from cost.least_energy import TooManyChainsError
+from cost.rules import EXACT
+from problems import load_problem
+from solver.layer_tables import TileKey
+from solver.mapping_store import MappedTile, MappingStore
+from solver.prepare import cost_tables
+
+
+def test_the_search_by_steps_takes_over_where_chains_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = load_problem("fsrcnn@meta-proto-df")
+    tables = cost_tables(problem, EXACT)
+    names = [memory.name for memory in problem.hardware.memories]
+    memories = (names.index("sram_32KB"), names.index("sram_1MB_A"), names.index("sram_64KB"))
+    tile = MappedTile(TileKey((4, 16, 18)), memories, (1.0, 0.0))
+    store = MappingStore(tables)
+    store.find_best(tile, 0.0)
+
+    def give_up(*_: object, **__: object) -> None:
+        raise TooManyChainsError
+
+    monkeypatch.setattr("solver.mapping_store.least_energy_mapping", give_up)
+    stepwise = MappingStore(tables)
+    stepwise.find_best(tile, 0.0)
+    (chain,), (searched,) = store.best(tile) or (), stepwise.best(tile) or ()
+    assert chain.energy_pj == pytest.approx(searched.energy_pj, rel=1e-12)
+    assert store.costs(tile.key, tile.weights) == pytest.approx(
+        stepwise.costs(tile.key, tile.weights), rel=1e-12
+    )
