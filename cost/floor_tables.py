@@ -3,7 +3,8 @@
 The floor of a layer-tile is its MACs, the traffic between MACs and innermost memories
 (fixed by the spatial unrolling), its temporal cycles, and each tensor's single passage
 between its innermost memory and the nearest one that can hold it whole. Cheap, and
-enough to discard most tile sizes before any mapping is searched.
+enough to discard most tile sizes before any mapping is searched. Where the blocks of one step of
+the array do not fit the innermost memories together there is no mapping, and the floor is infinite.
 """
 
 from __future__ import annotations
@@ -97,6 +98,26 @@ def _holds_one(a, o, q, width, energy_factor, sizes, ones):
 
 
 @njit(cache=True)
+def _steps_fit(a, q, energy_factor, sizes):
+    """Whether the blocks of one step of the array fit the innermost memories beside each other."""
+    ones = np.ones(N_DIMS, dtype=np.int64)
+    tensors = tensor_bits(a, sizes)
+    taken = np.zeros(a.memory.shape[0])
+    for o in range(3):
+        sums_wait = False
+        for d in range(N_DIMS):
+            sums_wait = sums_wait or (a.rel[o, d] == 0 and q[d] > 1)
+        width = a.precision[o, 0 if o == OUT and sums_wait else 1]
+        bits = held_amount(a, o, 0, ones, energy_factor, sizes) * width
+        # A tensor that rests there takes no more than it has.
+        taken[a.mem_index[o, 0]] += min(bits, tensors[o])
+    for memory in range(len(taken)):
+        if taken[memory] > a.memory[memory, SIZE]:
+            return False
+    return True
+
+
+@njit(cache=True)
 def _single_waits(a, q, energy_factor, factor, sizes, waits):
     """Add to `waits` [o, port] the stalls of innermost levels that hold one step's block each.
 
@@ -145,6 +166,9 @@ def _floor(a, sizes, widths, heights, usable, instances):
             q, energy_factor, latency_factor = spatial_factors(
                 tile, a.unroll_dim, a.unroll_factor, a.exact
             )
+            if not _steps_fit(a, q, energy_factor, tile):
+                out[:, i, j] = np.inf
+                continue
             energy = a.mac_pj
             total = 1
             for d in range(N_DIMS):

@@ -6,6 +6,7 @@ into few kinds; all tiles of a kind cost the same under the same placements.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cost.axis_tiles import AxisKind, axis_kinds
@@ -88,6 +89,10 @@ class StackTiling:
     v_cache_bits: tuple[int, ...]
 
 
+AxisKinds = Callable[[StackGraph, str, int, bool, bool], tuple[AxisKind, ...]]
+"""See `axis_kinds`."""
+
+
 def _edge(graph: StackGraph, number: int, x: AxisKind, y: AxisKind, rules: RuleSet) -> TileEdge:
     edge = graph.edges[number]
     layer, tensor = graph.layers[edge.layer], graph.tensors[edge.tensor]
@@ -147,12 +152,20 @@ def _live_peak(graph: StackGraph, edges: tuple[TileEdge, ...], tensor_bits: tupl
 
 
 def tile_stack(
-    graph: StackGraph, tile_x: int, tile_y: int, mode: OverlapMode, rules: RuleSet
+    graph: StackGraph,
+    tile_x: int,
+    tile_y: int,
+    mode: OverlapMode,
+    rules: RuleSet,
+    kinds_along: AxisKinds = axis_kinds,
 ) -> StackTiling:
-    """Cut a stack into tiles of tile_x by tile_y outputs of its last layer."""
+    """Cut a stack into tiles of tile_x by tile_y outputs of its last layer.
+
+    `kinds_along`: `axis_kinds`, or the same from memory.
+    """
     merge = rules.joint_capacity
-    columns = axis_kinds(graph, "x", tile_x, mode.caches_columns, merge)
-    rows = axis_kinds(graph, "y", tile_y, mode.caches_rows, merge)
+    columns = kinds_along(graph, "x", tile_x, mode.caches_columns, merge)
+    rows = kinds_along(graph, "y", tile_y, mode.caches_rows, merge)
     sized = None if merge else _ReferenceCaches(graph, tile_x, tile_y)
     kinds = []
     for y in rows:

@@ -8,6 +8,7 @@ the same maps that leave while they run).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,6 +29,23 @@ class AxisCounts:
     outputs: np.ndarray
     fresh: np.ndarray
     counts: np.ndarray
+
+    @cached_property
+    def _entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(sizes, counts) of all that occurs, tile size by tile size, and where each begins."""
+        tiles, sizes = np.nonzero(self.counts)
+        return sizes, self.counts[tiles, sizes], np.flatnonzero(np.diff(tiles, prepend=-1))
+
+    def over_tiles(self, costs: np.ndarray) -> np.ndarray:
+        """Sums [t, ...] over the columns of each tiling, of `costs` [k, ...].
+
+        A tiling has columns of few sizes: adding those up is far quicker than a product of
+        matrices full of zeros. Every tiling has a column that computes.
+        """
+        sizes, counts, starts = self._entries
+        weighted = costs[sizes] * counts[(slice(None), *[None] * (costs.ndim - 1))]
+        summed: np.ndarray = np.add.reduceat(weighted, starts, axis=0)
+        return summed
 
 
 def axis_counts(

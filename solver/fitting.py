@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cost.capacity_bound import occupied
+from cost.capacity_bound import Occupancy, occupied
 from cost.stack_graph import StackGraph
 from solver.kind_tables import KindTables, fetching_edge
 
@@ -60,6 +60,26 @@ class _Spots:
     v: list[int]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _CacheBits:
+    """Bits that caches take, [kind, layer, memory]: zero where a kind of tile has none there."""
+
+    h: np.ndarray
+    v: np.ndarray
+
+
+def _cache_bits(kinds: Sequence[KindTables]) -> _CacheBits:
+    """What the caches of every kind of tile take, wherever they are."""
+    known = [kind.occupancy for kind in kinds if kind.occupancy is not None]
+    n, n_memories = len(kinds[0].weights), len(known[0].room)
+    h, v = np.zeros((2, len(known), n, n_memories))
+    for k, x in enumerate(known):
+        for out, memories, bits in ((h[k], x.h_mem, x.h_bits), (v[k], x.v_mem, x.v_bits)):
+            e, entry = np.nonzero(memories >= 0)
+            out[e, memories[e, entry]] = bits[e, entry]
+    return _CacheBits(h=h, v=v)
+
+
 def fitting_places(
     graph: StackGraph,
     kinds: Sequence[KindTables],
@@ -73,7 +93,8 @@ def fitting_places(
     `sizes` [memory]: bits of every memory. None where moving outwards does not lead to one.
     """
     spots = _first(kinds, main, pick)
-    while (full := _fullest(graph, kinds, spots)) is not None:
+    caches = _cache_bits(kinds)
+    while (full := _fullest(graph, kinds, caches, spots)) is not None:
         step, memory = full
         best = None
         for tensor, e in _candidates(graph, spots, step, memory):
@@ -90,22 +111,27 @@ def fitting_places(
             return None
         _, tensor, e, moved = best
         getattr(spots, tensor)[e] = moved
-    _improve(graph, kinds, costs, main, spots)
+    _improve(graph, kinds, caches, costs, main, spots)
     total = 0.0
     for kind, cost in zip(kinds, costs, strict=True):
         closed, one = _cost(graph, kind, cost, spots)
         if closed:
             return None
         total += kind.kind.count * one
-    return Fitting(_written(graph, kinds, spots), total, _budgets(graph, kinds, spots, sizes))
+    budgets = _budgets(graph, kinds, caches, spots, sizes)
+    return Fitting(_written(graph, kinds, spots), total, budgets)
 
 
 def _budgets(
-    graph: StackGraph, kinds: Sequence[KindTables], spots: _Spots, sizes: np.ndarray
+    graph: StackGraph,
+    kinds: Sequence[KindTables],
+    caches: _CacheBits,
+    spots: _Spots,
+    sizes: np.ndarray,
 ) -> dict[tuple[int, int], np.ndarray]:
     """Bits [memory] free for the mapping of each (kind, layer): all but what others take."""
     out = {}
-    for k, (kind, use) in enumerate(zip(kinds, _taken(graph, kinds, spots), strict=True)):
+    for k, (kind, use) in enumerate(zip(kinds, _taken(graph, kinds, caches, spots), strict=True)):
         x = kind.occupancy
         if use is None or x is None:
             continue
@@ -127,7 +153,12 @@ def _budgets(
 
 
 def _improve(
-    graph: StackGraph, kinds: Sequence[KindTables], costs: Sequence[Costs], main: int, spots: _Spots
+    graph: StackGraph,
+    kinds: Sequence[KindTables],
+    caches: _CacheBits,
+    costs: Sequence[Costs],
+    main: int,
+    spots: _Spots,
 ) -> None:
     """Move single tensors as long as that makes the commonest kind of tile cheaper."""
     least = _cost(graph, kinds[main], costs[main], spots)
@@ -139,7 +170,7 @@ def _improve(
                 for moved in _choices(kinds, tensor, e):
                     kept, places[e] = places[e], moved
                     cost = _cost(graph, kinds[main], costs[main], spots)
-                    if cost < least and _fullest(graph, kinds, spots) is None:
+                    if cost < least and _fullest(graph, kinds, caches, spots) is None:
                         least = cost
                     else:
                         places[e] = kept
@@ -237,20 +268,22 @@ def _cost(graph: StackGraph, kind: KindTables, costs: Costs, spots: _Spots) -> t
 
 
 def _taken(
-    graph: StackGraph, kinds: Sequence[KindTables], spots: _Spots
+    graph: StackGraph, kinds: Sequence[KindTables], caches: _CacheBits, spots: _Spots
 ) -> list[np.ndarray | None]:
     """Bits [layer, memory] taken while each layer runs, by kind; None where a place is closed.
 
     Weights and caches stay for all tiles, whether a kind of tile looks at them or not.
     """
     found: list[np.ndarray | None] = []
-    stays = _stays(kinds, spots)
-    for kind in kinds:
+    cached = _cached(caches, spots)
+    most = cached.max(axis=0)
+    for kind, own in zip(kinds, cached, strict=True):
         picks, x = _picks(graph, kind, spots), kind.occupancy
         if picks is None or x is None:
             found.append(None)
             continue
-        use = occupied(*picks, x) + (stays - _stays([kind], spots))
+        use = occupied(*picks, x) + (most - own).sum(axis=0)
+        stays = _weights(x, spots) + most.sum(axis=0)
         for e, p in enumerate(picks[1][:, 0].tolist()):
             if (m := int(x.fetch_mem[e, p])) >= 0:
                 # A tile on its way in is there before the layer runs.
@@ -259,33 +292,32 @@ def _taken(
     return found
 
 
-def _stays(kinds: Sequence[KindTables], spots: _Spots) -> np.ndarray:
-    """Bits [memory] that weights and caches take in all tiles of these kinds."""
-    known = [kind.occupancy for kind in kinds if kind.occupancy is not None]
-    out = np.zeros(len(known[0].room))
-    for e, (w, h, v) in enumerate(zip(spots.w, spots.h, spots.v, strict=True)):
-        for memory, bits in (
-            (w, known[0].weight_bits[e]),
-            (h, max(_bits(x.h_mem, x.h_bits, e, h) for x in known)),
-            (v, max(_bits(x.v_mem, x.v_bits, e, v) for x in known)),
-        ):
+def _cached(caches: _CacheBits, spots: _Spots) -> np.ndarray:
+    """Bits [kind, cache, memory] that the caches of each kind of tile take: H, then V."""
+    n_kinds, n, n_memories = caches.h.shape
+    out = np.zeros((n_kinds, 2 * n, n_memories))
+    for first, bits, places in ((0, caches.h, spots.h), (n, caches.v, spots.v)):
+        for e, memory in enumerate(places):
             if memory >= 0:
-                out[memory] += bits
+                out[:, first + e, memory] = bits[:, e, memory]
     return out
 
 
-def _bits(memories: np.ndarray, bits: np.ndarray, e: int, memory: int) -> float:
-    """Bits of layer e's cache in a memory; 0 where a kind of tile has none there."""
-    at = np.flatnonzero(memories[e] == memory)
-    return float(bits[e, at[0]]) if len(at) else 0.0
+def _weights(x: Occupancy, spots: _Spots) -> np.ndarray:
+    """Bits [memory] that weights take."""
+    out = np.zeros(len(x.room))
+    for memory, bits in zip(spots.w, x.weight_bits.tolist(), strict=True):
+        if memory >= 0:
+            out[memory] += bits
+    return out
 
 
 def _fullest(
-    graph: StackGraph, kinds: Sequence[KindTables], spots: _Spots
+    graph: StackGraph, kinds: Sequence[KindTables], caches: _CacheBits, spots: _Spots
 ) -> tuple[int, int] | None:
     """The (layer, memory) at which some tile is most over what there is; None if all fits."""
     worst, where = 0.0, None
-    for kind, use in zip(kinds, _taken(graph, kinds, spots), strict=True):
+    for kind, use in zip(kinds, _taken(graph, kinds, caches, spots), strict=True):
         if use is None or kind.occupancy is None:
             continue
         room = kind.occupancy.room

@@ -16,6 +16,7 @@ from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floo
 from problems.hardware import Hardware, MemoryLevel
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts
+from solver.layer_tables import NEVER
 from solver.placements import weight_memories
 from solver.stack_tables import StackTables
 
@@ -24,8 +25,6 @@ STAYING, STREAMED = range(2)
 ENERGY, CYCLES = range(2)
 SAMPLE = 12
 """Sizes by which it is judged whether sharpening a layer pays."""
-NEVER = 1e200
-"""Stands for infinity where costs are multiplied."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -147,7 +146,9 @@ class LayerSums:
         layer = tables.problem.workload.layers[self.layer]
         costs = np.full((2, 4, len(widths), len(heights), 2), np.inf)
         for way in self.weights:
-            costs[way] = floors.costs(self.layer, widths, heights, self._usable(way))
+            floor = floors.costs(self.layer, widths, heights, self._usable(way))
+            # Sums go over products with counts of zero, so no infinity may enter them.
+            costs[way] = np.minimum(floor, NEVER)
         out_bits = layer.channels * layer.precision.output_bits
         to_dram = np.outer(widths, heights) * out_bits * self.write_pj
         costs[:, [TO_TOP, FROM_AND_TO_TOP], ..., ENERGY] += to_dram
@@ -193,7 +194,6 @@ class LayerSums:
                 self.layer, grid.widths[i], grid.heights[j], self._usable(way), variant, pause
             )
             old = grid.costs[way, variant, i, j]
-            # Sums go over products with counts of zero, so no infinity may enter them.
             grid.costs[way, variant, i, j] = np.maximum(old, np.minimum(least, NEVER))
         grid.sharp[variant, i, j] = True
 
@@ -266,7 +266,8 @@ class LayerSums:
         totals = []
         for what, cost in ((ENERGY, energy), (CYCLES, cycles)):
             ways = [
-                x.counts @ cost[way] @ y.counts.T + (self.arrival[what] if way == STAYING else 0.0)
+                y.over_tiles(x.over_tiles(cost[way]).T).T
+                + (self.arrival[what] if way == STAYING else 0.0)
                 for way in self.weights
             ]
             total = np.minimum.reduce(ways)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ from cost.rules import RuleSet
 from problems.problem import Problem
 from problems.workload import Operand
 
+NEVER = 1e200
+"""Stands for infinity where costs are multiplied by what may be zero."""
 TILES_A_TURN = 32
 """Sizes of layer-tiles bounded between two looks at the clock."""
 
@@ -37,11 +39,15 @@ class TileKey:
 
 
 class LayerTables:
-    """Caches models and layer-tile bounds of one problem and rule set."""
+    """Caches models and layer-tile bounds of one problem and rule set.
 
-    def __init__(self, problem: Problem, rules: RuleSet) -> None:
+    Where only energy is asked for, bounds need not be `timed`: their cycles are then low.
+    """
+
+    def __init__(self, problem: Problem, rules: RuleSet, *, timed: bool = True) -> None:
         self.problem = problem
         self.rules = rules
+        self.timed = timed
         hardware, workload = problem.hardware, problem.workload
         self.models: tuple[LayerModel, ...] = tuple(
             build_layer_model(hardware, hardware.unrolling(workload.name, layer), layer, rules)
@@ -78,7 +84,7 @@ class LayerTables:
         key = self.tile_key(layer, width, height).like
         found = self._bounds.get(key)
         if found is None:
-            found = lower_bounds(self.models[key[0]], self.tile_sizes(*key))
+            found = lower_bounds(self.models[key[0]], self.tile_sizes(*key), timed=self.timed)
             self._bounds[key] = found
         return found
 
@@ -112,6 +118,7 @@ class LayerTables:
                 usable,
                 from_top=variant in (FROM_TOP, FROM_AND_TO_TOP),
                 to_top=variant in (TO_TOP, FROM_AND_TO_TOP),
+                timed=self.timed,
             )
             known.update(zip(map(tuple, some.tolist()), bounds, strict=True))
         return np.array([known[key] for key in keys])
@@ -123,35 +130,48 @@ class LayerTables:
 
         `pause` is called between some tiles and the next, and may raise.
         """
-        missing: dict[int, set[tuple[int, int, int]]] = {}
-        for tile in tiles:
-            key = self.tile_key(*tile).like
-            if key not in self._bounds:
-                missing.setdefault(key[0], set()).add(key)
-        for like, keys in missing.items():
+        for like, keys in self._missing(tiles, self._bounds).items():
             sizes = self.tile_sizes(like, 1, 1)
             all_keys = np.array(sorted(keys), dtype=np.int64)
             for start in range(0, len(all_keys), TILES_A_TURN):
                 at = all_keys[start : start + TILES_A_TURN]
                 if pause is not None:
                     pause()
-                found = many_lower_bounds(self.models[like], sizes, at[:, 1], at[:, 2])
+                found = many_lower_bounds(
+                    self.models[like], sizes, at[:, 1], at[:, 2], timed=self.timed
+                )
                 self._bounds.update(zip(map(tuple, at.tolist()), found, strict=True))
 
     def floor(self, layer: int, width: int, height: int) -> np.ndarray:
         """(pJ, cycles) floor of a layer-tile."""
         key = self.tile_key(layer, width, height).like
-        found = self._floors.get(key)
-        if found is None:
-            found = tile_floors(
-                self.models[layer],
-                self.tile_sizes(layer, 1, 1),
-                np.array([width]),
-                np.array([height]),
-                self.usable_levels(layer),
-            )[AS_PLACED, 0]
-            self._floors[key] = found
-        return found
+        if key not in self._floors:
+            self.floor_tiles([(layer, width, height)])
+        return self._floors[key]
+
+    def floor_tiles(self, tiles: Iterable[tuple[int, int, int]]) -> None:
+        """Have floors of many tiles (layer, width, height), those of one layer at once."""
+        for like, keys in self._missing(tiles, self._floors).items():
+            at = np.array(sorted(keys), dtype=np.int64)
+            usable = self.usable_levels(like)
+            sizes = self.tile_sizes(like, 1, 1)
+            floors = tile_floors(self.models[like], sizes, at[:, 1], at[:, 2], usable)[AS_PLACED]
+            # They get multiplied by weights that may be zero.
+            floors = np.minimum(floors, NEVER)
+            self._floors.update(zip(map(tuple, at.tolist()), floors, strict=True))
+
+    def _missing(
+        self,
+        tiles: Iterable[tuple[int, int, int]],
+        known: Mapping[tuple[int, int, int], np.ndarray],
+    ) -> dict[int, set[tuple[int, int, int]]]:
+        """Keys of `tiles` that are not `known`, by the layer that stands for all alike."""
+        missing: dict[int, set[tuple[int, int, int]]] = {}
+        for tile in tiles:
+            key = self.tile_key(*tile).like
+            if key not in known:
+                missing.setdefault(key[0], set()).add(key)
+        return missing
 
     def usable_levels(self, layer: int) -> np.ndarray:
         """[operand, level]: whether a tensor of a tile may rest at that level."""

@@ -10,7 +10,7 @@ import numpy as np
 from solver.model import OptionPlan
 from solver.prune import Pool, PoolRange
 from solver.space import Node
-from solver.stack_tables import StackOption
+from solver.stack_option import StackOption
 
 FIRST_SLACK = 2e-4
 """Relative width of CP-SAT's first look into an option above its bound."""

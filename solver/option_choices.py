@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cost.mapping_search import MappingPoint
 from solver.kind_tables import KindTables
-from solver.stack_tables import StackOption
+from solver.stack_option import StackOption
 
 NOTHING = MappingPoint(
     energy_pj=0.0, latency_cycles=0, held_bits=(), loops=(), cuts={}, double_buffered={}

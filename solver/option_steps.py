@@ -70,6 +70,12 @@ class OptionSteps:
         Kind of tile by kind of tile: so the layer-tiles of all can be bounded at once.
         """
         tables = self.builder.tables
+        tables.floor_tiles(
+            tile
+            for state in states
+            if weights not in state.partial
+            for tile in tables.tiles_of(state.option, tables.tiling(state.option).kinds)
+        )
         waiting = list(range(len(states)))
         while waiting:
             self.limits.left()
@@ -101,17 +107,17 @@ class OptionSteps:
 
     def _bound_next(self, state: OptionState, weights: tuple[float, float]) -> None:
         """Look at the placements of one more kind of tile."""
-        tables, option, pair = self.builder.tables, state.option, np.array([weights])
-        n_kinds = len(tables.tiling(option).kinds)
+        tables, option, pair = self.builder.tables, state.option, np.array(weights)
+        floors = tables.kind_floors(option) @ pair
+        n_kinds = len(floors)
         if weights not in state.partial:
             self.counts["bounded"] += 1
-            floors = (tables.kind_floor(option, n, pair)[0] for n in range(n_kinds))
-            state.partial[weights] = 0, float(sum(floors))
+            state.partial[weights] = 0, float(floors.sum())
         done, total = state.partial[weights]
         number = self._next(state, weights)
         if np.isfinite(total):
-            total -= float(tables.kind_floor(option, number, pair)[0])
-            total += float(tables.kind_bound(option, number, pair)[0])
+            total -= float(floors[number])
+            total += float(tables.kind_bound(option, number, pair[None])[0])
         state.partial[weights] = done + 1, total
         state.stage[weights] = PLACED if done + 1 == n_kinds else BOUNDED
         self.counts["placed"] += done + 1 == n_kinds

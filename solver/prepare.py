@@ -15,10 +15,13 @@ from solver.space import StackRange, TileSpace
 from solver.stack_tables import StackTables
 
 
-def cost_tables(problem: Problem, rules: RuleSet) -> StackTables:
-    """Tables of a problem; ProblemError for what the rules do not know."""
+def cost_tables(problem: Problem, rules: RuleSet, *, timed: bool = True) -> StackTables:
+    """Tables of a problem; ProblemError for what the rules do not know.
+
+    Where latency is of no interest they need not be `timed`; see `LayerTables`.
+    """
     check_known(problem, rules)
-    return StackTables(problem, rules)
+    return StackTables(problem, rules, timed=timed)
 
 
 def search_limits(time_limit_s: float | None, workers: int | None, seed: int) -> SearchLimits:

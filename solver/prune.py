@@ -16,7 +16,8 @@ import numpy as np
 from solver.objective import Objective
 from solver.screen import Near, Screen, ScreenedRange
 from solver.space import Node
-from solver.stack_tables import StackOption, StackTables
+from solver.stack_option import StackOption
+from solver.stack_tables import StackTables
 
 Ways = dict[Node, float]
 """Cheapest cost to or from each node."""
@@ -29,6 +30,9 @@ WORTHWHILE = 0.01
 TILES_AN_OPTION, TILES_AN_OPTION_AND_LAYER, LEAST_TILES = 2.0, 0.5, 100
 """Layer-tiles that may be bounded for each option that they may decide, in all and of one layer,
 and how many take as long as passing over the pool once; only speed depends on them."""
+OPTIONS_A_TILE, WIDER = 500, 2.0
+"""Options that are passed over in the time that a layer-tile takes, and the growth of the reach
+where the tiles within take less time than the pass; only speed depends on them."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -133,6 +137,11 @@ class Pool:
                 if np.isfinite(flat[i])
             ]
         return [(k, index) for _, k, index in sorted(found)[:count]]
+
+    @property
+    def size(self) -> int:
+        """Options in all, pruned or not."""
+        return sum(r.alive.size for r in self.ranges)
 
     def alive(self) -> int:
         """Options not yet pruned."""
@@ -250,6 +259,7 @@ def refine_near(
     the bound of all; as that rises others become so, until the tiles of all that are have their
     bounds. If tiles are very many, or many for the options that they occur in, so that looking at
     those one by one is quicker, floors stay as they are. `pause` is called often, and may raise.
+    Where tiles are few the reach grows, so that passes over a large pool are few, too.
     """
     while True:
         pause()
@@ -260,6 +270,8 @@ def refine_near(
             return
         pool.screen.sharpen(tiles, near, pause)
         pool.refresh()
+        if sum(tiles.values()) * OPTIONS_A_TILE < pool.size:
+            reach *= WIDER
 
 
 def refine_by_layer(

@@ -14,7 +14,8 @@ from problems.workload import Operand
 from solver.axis_counts import AxisCounts, axis_counts
 from solver.floor_sums import LayerSums, layer_sums, link_pj_per_bit
 from solver.space import StackRange
-from solver.stack_tables import StackOption, StackTables
+from solver.stack_option import StackOption
+from solver.stack_tables import StackTables
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -60,7 +60,7 @@ def solve(
     limit gives the best schedule found and a valid bound. Raises InfeasibleError if the
     space holds no schedule, ProblemError for what the rules do not know (branches, padding).
     """
-    tables = cost_tables(problem, rules)
+    tables = cost_tables(problem, rules, timed=objective is not Objective.ENERGY)
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
     if pins is not None:
         ranges = pinned_ranges(problem, ranges, pins)

@@ -1,117 +1,38 @@
-"""Lower-bound tables of stack options: layer-tiles and copy phases by placement."""
+"""Lower bounds of stack options: kinds of tile whose tensors share the memories."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from cost.capacity_bound import capacity_prices, close_misfits
-from cost.copy_tables import WITHIN_O, WITHIN_W, build_copy_tables, copy_energy, phase_latency
 from cost.kind_paths import kind_bounds, weigh_table
 from cost.overlap import OverlapMode
-from cost.phase_tables import Arrival, PhaseChoices, phase_table
 from cost.rules import RuleSet
-from cost.stack_graph import StackGraph, stack_graph
-from cost.stack_tiles import StackTiling, TileKind, tile_stack
+from cost.stack_tiles import StackTiling, TileKind
 from problems.problem import Problem
-from problems.workload import Operand
-from solver.kind_tables import KindTables, fetching_edge
-from solver.layer_tables import LayerTables
+from solver.kind_tables import KindTables
 from solver.occupancy import occupancy
-from solver.placements import (
-    MemoryDomains,
-    h_memories,
-    memory_domains,
-    v_memories,
-    weight_memories,
-)
+from solver.placed_tables import KEPT_TILINGS, PlacedTables
+from solver.stack_option import StackOption, main_kind, tiles_that_run
 
 PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
-KEPT_TILINGS, KEPT_TABLES = 1024, 4096
-"""Tilings of stacks and tables of kinds of tile remembered at a time."""
+KEPT_TABLES = 4096
+"""Tables of kinds of tile remembered at a time."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class StackOption:
-    """A set of layers (positions) cut into tiles in one overlap mode.
+class StackTables(PlacedTables):
+    """Caches what kinds of tile cost beside each other and whole maps, and bounds options."""
 
-    `source` and `target` are the memories (indices) that the map of layer `carried` comes
-    from and its output goes to; other maps come from DRAM, and so do all if it is -1.
-    """
-
-    layers: tuple[int, ...]
-    tile_x: int
-    tile_y: int
-    mode: OverlapMode
-    source: int
-    target: int
-    carried: int
-
-    @property
-    def first(self) -> int:
-        """Position of the first layer."""
-        return self.layers[0]
-
-    @property
-    def last(self) -> int:
-        """Position of the last layer."""
-        return self.layers[-1]
-
-
-def main_kind(tiling: StackTiling) -> int:
-    """Number of the commonest kind of tile, on which bounds look closest."""
-    return max(range(len(tiling.kinds)), key=lambda i: tiling.kinds[i].count)
-
-
-def tiles_that_run(tiling: StackTiling) -> list[int]:
-    """In how many tiles each layer of a stack computes anything."""
-    return [
-        sum(kind.count for kind in tiling.kinds if kind.runs(e))
-        for e in range(len(tiling.graph.layers))
-    ]
-
-
-class StackTables(LayerTables):
-    """Caches tables of stacks, too: tilings, copy phases, and all that a kind of tile costs."""
-
-    def __init__(self, problem: Problem, rules: RuleSet) -> None:
-        super().__init__(problem, rules)
-        self.domains: MemoryDomains = memory_domains(problem.hardware)
-        self.copies = build_copy_tables(problem.hardware)
-        self._phases: dict[tuple[object, ...], np.ndarray] = {}
-        self._graphs: dict[tuple[int, ...], StackGraph] = {}
-        self._placed: dict[tuple[object, ...], np.ndarray] = {}
+    def __init__(self, problem: Problem, rules: RuleSet, *, timed: bool = True) -> None:
+        super().__init__(problem, rules, timed=timed)
         self._arriving: dict[tuple[int, tuple[int, ...]], np.ndarray | None] = {}
-        self._tiling = lru_cache(KEPT_TILINGS)(self._cut)
         self._tables = lru_cache(KEPT_TABLES)(self._one_kind)
-
-    def graph(self, layers: tuple[int, ...]) -> StackGraph:
-        """The graph of a stack of the layers at these positions."""
-        found = self._graphs.get(layers)
-        if found is None:
-            found = stack_graph(self.problem.workload, layers, self.rules)
-            self._graphs[layers] = found
-        return found
-
-    def tiling(self, option: StackOption) -> StackTiling:
-        """Tiles of `option`."""
-        return self._tiling(option.layers, option.tile_x, option.tile_y, option.mode)
-
-    def _cut(
-        self, layers: tuple[int, ...], tile_x: int, tile_y: int, mode: OverlapMode
-    ) -> StackTiling:
-        return tile_stack(self.graph(layers), tile_x, tile_y, mode, self.rules)
-
-    def source_of(self, option: StackOption, graph: StackGraph, tensor: int) -> int:
-        """Memory of the whole map of a tensor from outside, -1 for one made in the stack."""
-        if tensor < len(graph.layers):
-            return -1
-        producer = graph.tensors[tensor].producer
-        return option.source if producer == option.carried else self.domains.dram
+        self._floors_by_kind = lru_cache(KEPT_TILINGS)(self._sum_floors)
 
     def map_bits(self, option: StackOption) -> dict[int, int]:
         """Bits by memory of the whole maps that rest on chip beside a stack."""
@@ -123,25 +44,6 @@ class StackTables(LayerTables):
                 elements = made.sizes["B"] * made.channels * made.sizes["OX"] * made.sizes["OY"]
                 bits[memory] = bits.get(memory, 0) + elements * made.precision.output_bits
         return bits
-
-    @cached_property
-    def _levels(self) -> dict[Operand, dict[int, int]]:
-        chains = self.problem.hardware.chains
-        return {op: {m: k for k, m in enumerate(chain)} for op, chain in chains.items()}
-
-    def arrival(self, layer: int, memory: int) -> tuple[float, int]:
-        """(pJ, cycles) of bringing the weights of `layer` from DRAM to stay in `memory`."""
-        workload_layer = self.problem.workload.layers[layer]
-        dram = self.domains.dram
-        if not self.rules.charge_weight_arrival or memory == dram or not workload_layer.has_weights:
-            return 0.0, 0
-        bits = workload_layer.weight_volume_bits
-        tables = self.copies
-        actions = np.array([[WITHIN_W, dram, memory, bits]], dtype=np.int64)
-        return (
-            copy_energy(tables.hops, tables.ports, tables.costs, WITHIN_W, dram, memory, bits),
-            phase_latency(tables.hops, tables.ports, tables.n_ports, actions, 1),
-        )
 
     def _arrivals(self, layer: int, memories: tuple[int, ...]) -> np.ndarray | None:
         """`arrival` in each of `memories`, [memory, (pJ, cycles)]; None if all is free."""
@@ -165,11 +67,11 @@ class StackTables(LayerTables):
         """The same as if each tensor had the memories for itself."""
         tiling = self.tiling(option)
         self.bound_tiles(self.tiles_of(option, tiling.kinds))
-        return tuple(self._kind(option, tiling, number) for number in range(len(tiling.kinds)))
+        return tuple(self.lone_kind(option, tiling, number) for number in range(len(tiling.kinds)))
 
     def _one_kind(self, option: StackOption, number: int) -> KindTables:
         tiling = self.tiling(option)
-        kind = self._kind(option, tiling, number)
+        kind = self.lone_kind(option, tiling, number)
         return self._beside(option, tiling, kind) if self.rules.joint_capacity else kind
 
     def _beside(self, option: StackOption, tiling: StackTiling, kind: KindTables) -> KindTables:
@@ -184,234 +86,6 @@ class StackTables(LayerTables):
         close_misfits(kind.f, kind.g, taken)
         return replace(kind, occupancy=taken)
 
-    def _h_key(self, row: int, last: bool) -> tuple[int, bool]:
-        """Which shared H-cache choice a boundary follows: one for all, or Q6's many."""
-        return (0, False) if self.rules.joint_capacity else (row, last)
-
-    def _kind(self, option: StackOption, tiling: StackTiling, number: int) -> KindTables:
-        """Tables of a kind of tile whose tensors have the memories for themselves."""
-        domains, graph, n = self.domains, tiling.graph, len(tiling.graph.layers)
-        kind = tiling.kinds[number]
-        rows = {kind.row: i for i, kind in reversed(list(enumerate(tiling.kinds)))}
-        row = rows[kind.row]
-        h_allowed: dict[tuple[int, bool], tuple[int, ...]] = {}
-        for each in tiling.kinds:
-            if each.column.uses:
-                key = self._h_key(rows[each.row], each.column.is_last)
-                h_allowed[key] = h_memories(domains, each, self.rules)
-        v_allowed = v_memories(domains, tiling, self.rules)
-        use_key = self._h_key(row, kind.column.is_last) if kind.column.uses else None
-        make_key = self._h_key(row, kind.column.next_is_last) if kind.column.makes else None
-        uses_v, makes_v = kind.row.uses, kind.row.makes
-        weights, producers, seconds, h_use, h_make, v = [], [], [], [], [], []
-        primary = []
-        linked = np.zeros(n, dtype=np.bool_)
-        runs = tuple(kind.runs(e) for e in range(n))
-        for e in range(n):
-            into = graph.edges_into[e]
-            first = next((i for i in into if graph.edges[i].tensor == e - 1), into[0])
-            others = [i for i in into if i != first]
-            primary.append(first)
-            linked[e] = e > 0 and graph.edges[first].tensor == e - 1
-            weights.append(self._weight_domain(option.layers[e], kind))
-            producers.append(self._tile_places(graph, first))
-            seconds.append(self._tile_places(graph, others[0]) if others else (-1,))
-            steps_x = [kind.column.edges[i] for i in into]
-            steps_y = [kind.row.edges[i] for i in into]
-            used = any(s.reused for s in steps_x)
-            made = any(s.kept for s in steps_x)
-            rows = any(s.reused or s.kept for s in steps_y)
-            h_use.append(h_allowed[use_key] if use_key and used else (-1,))
-            h_make.append(h_allowed[make_key] if make_key and made else (-1,))
-            v.append(v_allowed if (uses_v or makes_v) and rows else (-1,))
-        exports = self._exports(graph, kind)
-        width = max(len(w) for w in weights)
-        f = np.full((n, width, len(domains.inputs), len(domains.outputs), 2), np.inf)
-        shape = [max(len(p) for p in axis) for axis in (h_use, h_make, v)]
-        n_producers = max(len(domains.inputs), len(domains.outputs))
-        g = np.full((n, n_producers, len(domains.inputs), *shape, 2), np.inf)
-        pairs: list[np.ndarray | None] = []
-        for e in range(n):
-            if not runs[e]:
-                f[e, : len(weights[e])] = exports[e][None, None]
-                g[e] = 0.0
-                pairs.append(None)
-                continue
-            self._fill_layer(f[e], option, kind, e, weights[e], last=e == n - 1)
-            f[e] += exports[e][None, None]
-            table = self._phase(
-                option,
-                graph,
-                kind,
-                (primary[e], *(i for i in graph.edges_into[e] if i != primary[e])),
-                PhaseChoices(
-                    producer=producers[e],
-                    second=seconds[e],
-                    operand=domains.inputs,
-                    h_use=h_use[e],
-                    h_make=h_make[e],
-                    v=v[e],
-                ),
-                same_h=use_key is not None and use_key == make_key,
-            )
-            pairs.append(table if seconds[e] != (-1,) else None)
-            least = table.min(axis=1)
-            a, b, c, d, k, _ = least.shape
-            g[e, :a, :b, :c, :d, :k] = least
-        return KindTables(
-            kind=kind,
-            f=f,
-            g=g,
-            weights=tuple(weights),
-            inputs=domains.inputs,
-            outputs=domains.outputs,
-            producers=tuple(producers),
-            seconds=tuple(seconds),
-            pairs=tuple(pairs),
-            primary=tuple(primary),
-            linked=linked,
-            exports=exports,
-            runs=runs,
-            h_use=tuple(h_use),
-            h_make=tuple(h_make),
-            v=tuple(v),
-            h_use_key=use_key,
-            h_make_key=make_key,
-            occupancy=None,
-        )
-
-    def _tile_places(self, graph: StackGraph, edge: int) -> tuple[int, ...]:
-        """Memories in which the producer's tile on an edge may be."""
-        inside = graph.edges[edge].tensor < len(graph.layers)
-        return self.domains.outputs if inside else self.domains.inputs
-
-    def _exports(self, graph: StackGraph, kind: TileKind) -> np.ndarray:
-        """[layer, O, (pJ, cycles)] of writing out what is read outside of the stack, too."""
-        outputs, dram, tables = self.domains.outputs, self.domains.dram, self.copies
-        out = np.zeros((len(graph.layers), len(outputs), 2))
-        for e in graph.exports:
-            bits = kind.export_bits[e]
-            for o, memory in enumerate(outputs):
-                if memory == dram or bits == 0:
-                    continue
-                actions = np.array([[WITHIN_O, memory, dram, bits]], dtype=np.int64)
-                out[e, o] = (
-                    copy_energy(
-                        tables.hops, tables.ports, tables.costs, WITHIN_O, memory, dram, bits
-                    ),
-                    phase_latency(tables.hops, tables.ports, tables.n_ports, actions, 1),
-                )
-        return out
-
-    def _phase(
-        self,
-        option: StackOption,
-        graph: StackGraph,
-        kind: TileKind,
-        edges: tuple[int, ...],
-        choices: PhaseChoices,
-        *,
-        same_h: bool,
-    ) -> np.ndarray:
-        """The copy phase of a layer into which `edges` lead; see `phase_table`."""
-        uses_v, makes_v = kind.row.uses, kind.row.makes
-        arrivals = tuple(
-            Arrival(
-                edge=kind.edges[i],
-                source=self.source_of(option, graph, graph.edges[i].tensor),
-                fetches=fetching_edge(graph, kind, graph.edges[i].tensor) == i,
-            )
-            for i in edges
-        )
-        key = (arrivals, choices, uses_v, makes_v, same_h)
-        table = self._phases.get(key)
-        if table is not None:
-            return table
-        one_by_one = not self.rules.true_branches
-        table = phase_table(self.copies, arrivals, choices, uses_v, makes_v, one_by_one=one_by_one)
-        for k, (arrival, places) in enumerate(
-            zip(arrivals, (choices.producer, choices.second), strict=False)
-        ):
-            if arrival.fetches:
-                for p, memory in enumerate(places):
-                    # An input tile has to fit where it is put down.
-                    if arrival.edge.fresh_bits > self.domains.sizes_bits[memory]:
-                        table[(slice(None),) * k + (p,)] = np.inf
-        if same_h and choices.h_use != (-1,) and choices.h_make != (-1,):
-            # One memory per layer holds the columns of all tiles.
-            for a, _ in enumerate(choices.h_use):
-                for b, _ in enumerate(choices.h_make):
-                    if choices.h_use[a] != choices.h_make[b]:
-                        table[:, :, :, a, b] = np.inf
-        self._phases[key] = table
-        return table
-
-    def _weight_domain(self, layer: int, kind: TileKind) -> tuple[int, ...]:
-        hardware = self.problem.hardware
-        if self.problem.workload.layers[layer].kind.joins:
-            return (-1,)
-        if not self.rules.charge_weight_arrival and kind.loads_weights:
-            # The reference maps the first tile's weights over the whole chain.
-            workload_layer = self.problem.workload.layers[layer]
-            if workload_layer.has_weights:
-                return (self.domains.dram,)
-        return weight_memories(self.domains, hardware, self.problem.workload.layers[layer])
-
-    def _fill_layer(
-        self,
-        out: np.ndarray,
-        option: StackOption,
-        kind: TileKind,
-        e: int,
-        weights: tuple[int, ...],
-        *,
-        last: bool,
-    ) -> None:
-        layer_index = option.layers[e]
-        if not self.problem.workload.layers[layer_index].computes:
-            self._fill_concat(out, option, kind, e, last=last)
-            return
-        target = option.target if last else -1
-        key = (layer_index, kind.sizes[e], kind.operand_bits[e], weights, target)
-        found = self._placed.get(key)
-        if found is None:
-            bounds = self.layer_bounds(layer_index, *kind.sizes[e])
-            found = self._by_memory(bounds, kind.operand_bits[e], weights, target)
-            self._placed[key] = found
-        out[: len(weights)] = found
-
-    def _by_memory(
-        self, bounds: np.ndarray, operand_bits: int, weights: tuple[int, ...], target: int
-    ) -> np.ndarray:
-        """`layer_bounds` by memories [W, I, O, (pJ, cycles)], infinite where tensors cannot be.
-
-        `target`: the one memory for the output, -1 for any.
-        """
-        domains, levels = self.domains, self._levels
-        b = [levels[Operand.I][memory] for memory in domains.inputs]
-        o = [levels[Operand.O][memory] for memory in domains.outputs]
-        if weights and weights[0] < 0:
-            # Both operands of an add rest in one memory.
-            found = bounds[b, b][None][:, :, o]
-        else:
-            found = bounds[np.ix_([levels[Operand.W][memory] for memory in weights], b, o)]
-        for i, memory in enumerate(domains.inputs):
-            if operand_bits > domains.sizes_bits[memory]:
-                found[:, i] = np.inf
-        if target >= 0:
-            found[:, :, [memory != target for memory in domains.outputs]] = np.inf
-        return found
-
-    def _fill_concat(
-        self, out: np.ndarray, option: StackOption, kind: TileKind, e: int, *, last: bool
-    ) -> None:
-        """A concat costs nothing where its parts are, and is nowhere else."""
-        domains = self.domains
-        for i, memory in enumerate(domains.inputs):
-            fits = kind.operand_bits[e] <= domains.sizes_bits[memory]
-            if fits and memory in domains.outputs and (not last or memory == option.target):
-                out[0, i, domains.outputs.index(memory)] = 0.0
-
     def option_bounds(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
         """Lower bounds of the option's cost for every weight pair [k, (pJ, cycles)]."""
         self.bound_tiles(self.tiles_of(option, self.tiling(option).kinds))
@@ -421,9 +95,9 @@ class StackTables(LayerTables):
     def main_bound(self, option: StackOption, weights: np.ndarray) -> np.ndarray:
         """The same with only the commonest kind of tile looked at closely."""
         tiling = self.tiling(option)
-        main, numbers = main_kind(tiling), range(len(tiling.kinds))
-        total: np.ndarray = self.kind_bound(option, main, weights)
-        return total + sum(self.kind_floor(option, n, weights) for n in numbers if n != main)
+        main, floors = main_kind(tiling), self.kind_floors(option)
+        others = np.delete(floors, main, axis=0).sum(axis=0)
+        return self.kind_bound(option, main, weights) + weights @ others
 
     def kind_bound(self, option: StackOption, number: int, weights: np.ndarray) -> np.ndarray:
         """What all tiles of one kind add to the option's bounds, for every weight pair."""
@@ -431,15 +105,21 @@ class StackTables(LayerTables):
         f = self.with_arrival(option, table, tiles_that_run(self.tiling(option)))
         return table.kind.count * self._kind_bounds(f, table, weights)
 
-    def kind_floor(self, option: StackOption, number: int, weights: np.ndarray) -> np.ndarray:
-        """The same by floors of the layer-tiles, soon known."""
-        tiling = self.tiling(option)
-        kind, graph = tiling.kinds[number], tiling.graph
-        total = np.zeros(len(weights))
-        for e, (width, height) in enumerate(kind.sizes):
-            if kind.runs(e) and graph.layers[e].computes:
-                total += weights @ self.floor(option.layers[e], width, height)
-        return kind.count * total
+    def kind_floors(self, option: StackOption) -> np.ndarray:
+        """The same [kind, (pJ, cycles)] by floors of the layer-tiles, soon known."""
+        return self._floors_by_kind(option.layers, option.tile_x, option.tile_y, option.mode)
+
+    def _sum_floors(
+        self, layers: tuple[int, ...], tile_x: int, tile_y: int, mode: OverlapMode
+    ) -> np.ndarray:
+        tiling = self._tiling(layers, tile_x, tile_y, mode)
+        floors = np.zeros((len(tiling.kinds), 2))
+        for number, kind in enumerate(tiling.kinds):
+            for e, (width, height) in enumerate(kind.sizes):
+                if kind.runs(e) and tiling.graph.layers[e].computes:
+                    floors[number] += self.floor(layers[e], width, height)
+            floors[number] *= kind.count
+        return floors
 
     def tiles_of(
         self, option: StackOption, kinds: Sequence[TileKind]

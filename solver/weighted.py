@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from solver.choices import ChoiceBuilder
+from solver.guesses import Guesses
 from solver.limits import SearchLimits, TooHardError
 from solver.model import OptionPlan
 from solver.open_options import OpenOptions, OptionState
@@ -202,27 +203,19 @@ class WeightedSolver:
         cost, so the path settles quickly. Proves nothing. None if no schedule is left.
         """
         options = self.options
-        bounds = options.bounds(weights)
-        stages = np.zeros(len(bounds), dtype=np.int64)
-        for i, state in options.states.items():
-            stages[i] = SOLVED if weights in state.solved else state.stage.get(weights, 0)
-        octaves = options.octaves
-        rise = np.tile(rises, (int(octaves.max(initial=0)) + 1, 1))
-        wary = np.ones(len(bounds))
+        guesses = Guesses(options, weights, rises)
         before = self.looks
         while True:
             self.limits.left()
-            guess = bounds * rise[octaves, stages] * wary
-            least = self._least(guess)
+            least = guesses.least()
             ahead = self._ways(least)
-            end = self.pool.end
-            if not np.isfinite(ahead.get(end, np.inf)):
+            if not np.isfinite(ahead.get(self.pool.end, np.inf)):
                 return None
-            path = self._path(guess, least, ahead)
-            open_places = [(arc, i) for arc, i in path if stages[i] != SOLVED]
+            path = [(k, guesses.cheapest(k)) for k in self._arcs_of_path(least, ahead)]
+            open_places = [(arc, i) for arc, i in path if guesses.stages[i] != SOLVED]
             if not open_places:
                 plans = tuple(options.state(arc, i).solved[weights] for arc, i in path)
-                cost = sum(float(bounds[i]) for _, i in path)
+                cost = sum(float(guesses.bounds[i]) for _, i in path)
                 return WeightedOptimum(
                     weights=weights, bound=0.0, cost=cost, plans=plans, potentials={}, survivors=0
                 )
@@ -230,22 +223,16 @@ class WeightedSolver:
                 self.looks += 1
                 if (self.looks - before) % MANY_LOOKS == 0:
                     # The more was seen, the likelier is what is solved to do.
-                    rise[:, :SOLVED] *= RELUCTANT
+                    guesses.be_reluctant(RELUCTANT)
                 state = options.state(arc, i)
-                stage, known = int(stages[i]), float(bounds[i])
                 state.slack = max(state.slack, DIVING_SLACK)
                 hard = self._try(state, weights)
                 if hard:
-                    bounds[i] = np.inf
-                    wary *= self._rivals(arc, i, hard)
+                    guesses.take(i, np.inf, int(guesses.stages[i]))
+                    guesses.be_wary(self._rivals(arc, i, hard))
                     continue
-                bounds[i] = state.bound(weights)
-                stages[i] = state.stage.get(weights, 0)
-                if weights in state.solved:
-                    stages[i] = SOLVED
-                if known > 0 and np.isfinite(bounds[i]) and stages[i] != stage:
-                    risen = rise[octaves[i]]
-                    risen[stage] += (float(bounds[i]) / known * risen[stages[i]] - risen[stage]) / 8
+                stage = SOLVED if weights in state.solved else state.stage.get(weights, 0)
+                guesses.take(i, state.bound(weights), stage)
 
     def _try(self, state: OptionState, weights: tuple[float, float]) -> _Hard | None:
         """Look at an option one stage closer; what about it takes more than a dive may spend."""

@@ -22,7 +22,8 @@ from solver.objective import Objective
 from solver.policies.placed_by_rule import Mappers, place_by_rule, place_within
 from solver.result import Status
 from solver.solve import evaluate_stacks
-from solver.stack_tables import StackOption, StackTables, tiles_that_run
+from solver.stack_option import StackOption, tiles_that_run
+from solver.stack_tables import StackTables
 
 PLACEMENT_LIMIT_S = 30.0
 """Seconds for the placements and mappings of one set of fixed stacks."""

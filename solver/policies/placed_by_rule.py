@@ -38,7 +38,8 @@ from problems.workload import Layer, Operand
 from solver.kind_tables import fetching_edge
 from solver.policies.room import Room, less_room
 from solver.policies.written_policy import written_mapping
-from solver.stack_tables import StackOption, StackTables
+from solver.stack_option import StackOption
+from solver.stack_tables import StackTables
 
 
 def place_by_rule(tables: StackTables, option: StackOption, mappers: Mappers) -> StackPlan:

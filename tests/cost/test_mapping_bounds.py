@@ -8,10 +8,11 @@ import pytest
 from cost.best_mapping import best_mapping
 from cost.floor_tables import FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
 from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
+from cost.least_energy import least_energy_mapping
 from cost.mapping_bounds import least_bounds, lower_bounds
 from cost.mapping_search import mixed_bound, pareto_set, size_vector
 from cost.rules import DEFINES, EXACT, RuleSet
-from problems import Hardware, Layer
+from problems import Hardware, Layer, load_problem
 from tests.oracle.random_problems import dilated, random_hardware, random_layer
 
 SEEDS, BLOCKS = 24, 4
@@ -88,3 +89,54 @@ def test_bounds_are_below_the_optimum(rules: RuleSet, block: int) -> None:
     """Tests floors, least, placement and mixed bounds on random layer-tiles."""
     for seed in range(block, SEEDS, BLOCKS):
         check(seed, rules)
+
+
+def test_steps_that_do_not_fit_have_no_mapping() -> None:
+    """Tests that bounds say so where both inputs of an add crowd a memory of their own."""
+    problem = load_problem("resnet-18@tesla-npu-like-df")
+    number, add = next(
+        (n, layer) for n, layer in enumerate(problem.workload.layers) if layer.kind.joins
+    )
+    hardware = problem.hardware
+    unroll = hardware.unrolling(problem.workload.name, add)
+    model = build_layer_model(hardware, unroll, add, EXACT)
+    usable = usable_levels(hardware, add, model)
+    whole = size_vector(add.sizes)
+    fitting = 0
+    for width, height in ((56, 56), (16, 27), (4, 1), (1, 4), (1, 1)):
+        sizes = whole.copy()
+        sizes[5], sizes[4] = width, height
+        at = np.array([width]), np.array([height])
+        bounds = lower_bounds(model, sizes)
+        floor = floor_costs(model, whole, *at, usable)[0, 0, 0]
+        least = least_bounds(model, whole, *at, usable, from_top=False, to_top=False)[0]
+        tops = (n - 1 for n in bounds.shape[:3])
+        found = least_energy_mapping(model, sizes, tuple(n + 1 for n in tops))
+        where = f"layer {number}, {width} x {height}"
+        assert np.isinf(bounds).all() == np.isinf(floor).all() == (found is None), where
+        assert np.isinf(least[0]) == (found is None), where
+        fitting += found is not None
+    assert 0 < fitting < 5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_without_stalls(seed: int) -> None:
+    """Tests that bounds that are not timed agree on energy and are no higher on cycles."""
+    rng = Random(seed)
+    hardware = random_hardware(rng)
+    layer = random_layer(rng, "layer", "input", rng.randint(1, 4), 4)
+    model = build_layer_model(hardware, hardware.unrolling("net", layer), layer, EXACT)
+    sizes = size_vector(layer.sizes)
+    timed, quick = (lower_bounds(model, sizes, timed=timed) for timed in (True, False))
+    assert (timed[..., 0] == quick[..., 0]).all()
+    assert (timed[..., 1] >= quick[..., 1]).all()
+    usable = usable_levels(hardware, layer, model)
+    at = sizes[5:6], sizes[4:5]
+    ends = {"from_top": False, "to_top": True}
+    timed, quick = (least_bounds(model, sizes, *at, usable, **ends, timed=t) for t in (True, False))
+    assert timed[0, 0] == quick[0, 0]
+    assert timed[0, 1] >= quick[0, 1]
+    # Many times over, for threads share nothing.
+    for _ in range(20):
+        again = least_bounds(model, sizes, *at, usable, **ends, timed=False)
+        assert (again == quick).all()

@@ -4,7 +4,8 @@ from cost.overlap import OverlapMode
 from cost.rules import EXACT
 from problems import load_problem
 from solver.prepare import cost_tables
-from solver.stack_tables import StackOption, StackTables
+from solver.stack_option import StackOption
+from solver.stack_tables import StackTables
 
 
 def resnet_tables() -> StackTables:

@@ -5,7 +5,7 @@ from cost.rules import EXACT
 from fuseproof import load_problem
 from solver.choices import ChoiceBuilder
 from solver.prepare import cost_tables
-from solver.stack_tables import StackOption
+from solver.stack_option import StackOption
 
 
 def test_last_output_stays_where_the_stack_leaves_it() -> None:

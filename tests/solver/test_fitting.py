@@ -11,7 +11,7 @@ from solver.choices import ChoiceBuilder
 from solver.fitting import Fitting
 from solver.model import ScheduleModel
 from solver.prepare import cost_tables
-from solver.stack_tables import StackOption
+from solver.stack_option import StackOption
 from tests.solver.resnet_block import block_on_chip, resnet_tables
 
 WEIGHTS = (13.25587, 2213.0468548343742)

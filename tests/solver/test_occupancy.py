@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cost.kind_paths import kind_bounds
-from solver.stack_tables import StackOption, StackTables, tiles_that_run
+from solver.stack_option import StackOption, tiles_that_run
+from solver.stack_tables import StackTables
 from tests.solver.resnet_block import block_on_chip, resnet_tables
 
 BOTH = np.array([[1.0, 0.0], [0.0, 1.0]])
