@@ -1,0 +1,198 @@
+"""What a stack option costs by all that is known: bounds, and mappings where they were searched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from cost.capacity_bound import capacity_prices
+from cost.kind_paths import cheapest, weigh_table
+from cost.mapping_search import weigh_point
+from cost.stack_tiles import StackTiling
+from solver.kind_tables import KindTables
+from solver.mapping_store import MappedTile, MappingStore, Memories
+from solver.stack_option import StackOption, tiles_that_run
+from solver.stack_tables import PRICE_ROUNDS, StackTables
+
+HARD = 1e5
+"""Nodes of search after which a placement of a layer-tile stands at its bound unless CP-SAT
+chooses it; only speed depends on it."""
+
+
+class KnownCosts:
+    """Costs of stack options, sharpened by searching mappings.
+
+    `patience`: nodes of search after which a placement of a layer-tile makes do with some
+    mapping in place of the best. Only who proves nothing may have less than infinite
+    patience. Several may share what `mappings` remembers. With `in_place` layers work on
+    DRAM alone: a placement that always fits, and never more than a beginning.
+    """
+
+    def __init__(
+        self,
+        tables: StackTables,
+        pause: Callable[[], object] | None = None,
+        patience: float = np.inf,
+        mappings: MappingStore | None = None,
+        *,
+        in_place: bool = False,
+    ) -> None:
+        self.tables = tables
+        self.pause = pause
+        self.patience = patience
+        self.in_place = in_place
+        self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
+        self.mappings = mappings or MappingStore(tables, pause)
+        self._rough: dict[tuple[object, ...], dict[Memories, float]] = {}
+        """Costs to make do with, by like tiles and weights."""
+
+    def _kinds(self, option: StackOption) -> tuple[StackTiling, tuple[KindTables, ...]]:
+        """Tiling and tables of an option, remembered."""
+        if option not in self._options:
+            tiling = self.tables.tiling(option)
+            self._options[option] = (tiling, self.tables.kind_tables(option))
+        return self._options[option]
+
+    def _costs(
+        self, option: StackOption, weights: tuple[float, float]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Weighted cost tables (f, g) per kind: true where a mapping is known, else bounds.
+
+        All tiles carry a share of the weights' arrival.
+        """
+        tiling, kinds = self._kinds(option)
+        tiles = tiles_that_run(tiling)
+        out = []
+        for kind in kinds:
+            cost_f = weigh_table(kind.f, *weights)
+            export = weigh_table(kind.exports, *weights)
+            for e, size in enumerate(kind.kind.sizes):
+                if not kind.runs[e] or not tiling.graph.layers[e].computes:
+                    continue
+                key = self.tables.tile_key(option.layers[e], *size)
+                known = self.mappings.costs(key, weights)
+                rough = self._rough.get((*key.like, weights), {})
+                for memories in {*known, *rough}:
+                    if not self._is_open(kind, e, memories, cost_f):
+                        continue  # only where this tile, too, may have its tensors
+                    at = (e, *self._entry(kind, e, memories))
+                    if memories in known:
+                        cost_f[at] = max(cost_f[at], known[memories] + export[e, at[3]])
+                    best = self.mappings.best(MappedTile(key, memories, weights))
+                    if memories in rough and best is None:
+                        cost_f[at] = rough[memories] + export[e, at[3]]
+            cost_f += weigh_table(self.tables.with_arrival(option, kind, tiles), *weights)
+            cost_f -= np.where(np.isinf(cost_f), 0.0, weigh_table(kind.f, *weights))
+            if self.in_place:
+                cost_f = self._only_in_place(cost_f, kind)
+            out.append((cost_f, weigh_table(kind.g, *weights)))
+        return out
+
+    def _is_open(self, kind: KindTables, e: int, memories: Memories, costs: np.ndarray) -> bool:
+        """Whether layer e of a kind of tile may have its tensors in `memories`.
+
+        What is known of a tile holds for all tiles like it, but a stack's last output, say, has
+        one place only.
+        """
+        listed = (kind.weights[e], kind.inputs, kind.outputs)
+        if any(m not in places for m, places in zip(memories, listed, strict=True)):
+            return False
+        return bool(np.isfinite(costs[(e, *self._entry(kind, e, memories))]))
+
+    def _only_in_place(self, cost_f: np.ndarray, kind: KindTables) -> np.ndarray:
+        """Costs [layer, W, I, O] that are infinite for tensors that do not rest in DRAM."""
+        dram = self.tables.domains.dram
+        out = np.full_like(cost_f, np.inf)
+        i, o = kind.inputs.index(dram), kind.outputs.index(dram)
+        for e, memories in enumerate(kind.weights):
+            w = memories.index(dram) if dram in memories else 0
+            out[e, w, i, o] = cost_f[e, w, i, o]
+        return out
+
+    def _makes_do(self, tile: MappedTile) -> bool:
+        """Take some mapping for a tile whose best is too hard to find; False if that is news."""
+        rough = self._rough.setdefault((*tile.key.like, tile.weights), {})
+        if tile.memories in rough:
+            return True
+        costs = [
+            weigh_point(tile.weights, point)
+            for point in self.mappings.some(tile, soon=self.in_place)
+        ]
+        rough[tile.memories] = min(costs, default=np.inf)
+        return False
+
+    def _entry(
+        self, kind: KindTables, e: int, memories: tuple[int, int, int]
+    ) -> tuple[int, int, int]:
+        """Index of (W, I, O) memories on the axes of f."""
+        return (
+            kind.weights[e].index(memories[0]),
+            kind.inputs.index(memories[1]),
+            kind.outputs.index(memories[2]),
+        )
+
+    def sharpen(
+        self,
+        option: StackOption,
+        weights: tuple[float, float],
+        enough: float,
+    ) -> float:
+        """Weighted lower bound of `option`, its likeliest mappings searched until it stands.
+
+        The cheapest path of every kind of tile is taken, its mappings are searched, and so
+        on until a path of known or hard mappings is the cheapest, or the bound reaches `enough`.
+        """
+        if self.patience < 0:
+            return self.floor(option, weights)
+        tiling, kinds = self._kinds(option)
+        while True:
+            if self.pause is not None:
+                self.pause()
+            floor, picks = self._floor(option, weights)
+            if floor >= enough or not np.isfinite(floor):
+                return floor
+            fresh = False
+            for kind, pick in zip(kinds, picks, strict=True):
+                for e, (w, i, o) in enumerate(pick.tolist()):
+                    if not kind.runs[e] or not tiling.graph.layers[e].computes:
+                        continue
+                    memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
+                    size = kind.kind.sizes[e]
+                    energy, cycles = (kind.f[e, w, i, o] - kind.exports[e, o]).tolist()
+                    bound = weights[0] * energy + weights[1] * cycles
+                    key = self.tables.tile_key(option.layers[e], *size)
+                    tile = MappedTile(key, memories, weights)
+                    if self.mappings.is_hard(tile, self.patience):
+                        fresh |= not self._makes_do(tile)
+                    elif self.mappings.is_hard(tile, HARD):
+                        continue  # its bound may do
+                    else:
+                        fresh |= self.mappings.step(tile, bound)
+            if not fresh:
+                return floor
+
+    def tiles(self, option: StackOption) -> int:
+        """Layer-tiles of an option that differ in kind."""
+        return sum(sum(kind.runs) for kind in self._kinds(option)[1])
+
+    def floor(self, option: StackOption, weights: tuple[float, float]) -> float:
+        """Weighted lower bound of `option` by all that is known."""
+        return self._floor(option, weights)[0]
+
+    def _floor(
+        self, option: StackOption, weights: tuple[float, float]
+    ) -> tuple[float, list[np.ndarray]]:
+        """Weighted lower bound of `option` and the entries that attain it per kind."""
+        tiling, kinds = self._kinds(option)
+        total, picks = 0.0, []
+        for kind, (cost_f, cost_g) in zip(kinds, self._costs(option, weights), strict=True):
+            if kind.occupancy is not None:
+                value, _, pick = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)
+            else:
+                pick = np.zeros((len(kind.weights), 3), dtype=np.int64)
+                inner = np.zeros((len(kind.weights), 5), dtype=np.int64)
+                value = cheapest(cost_f, cost_g, kind.linked, pick, inner)
+            total += kind.kind.count * float(value)
+            picks.append(pick)
+        return total, picks
