@@ -10,7 +10,7 @@ the array do not fit the innermost memories together there is no mapping, and th
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
 
 from cost.boundary_tables import (
     OUT,
@@ -153,78 +153,82 @@ def _single_waits(a, q, energy_factor, factor, sizes, waits):
 
 
 @njit(cache=True)
-def _floor(a, sizes, widths, heights, usable, instances):
-    out = np.zeros((4, widths.shape[0], heights.shape[0], 2))
-    tile = sizes.copy()
+def _tile_floor(a, tile, usable, instances, out):
+    """Floors of one tile, `out` [variant, (pJ, cycles)]."""
+    q, energy_factor, latency_factor = spatial_factors(tile, a.unroll_dim, a.unroll_factor, a.exact)
+    if not _steps_fit(a, q, energy_factor, tile):
+        out[:] = np.inf
+        return
     rest = np.zeros(3, dtype=np.int64)
     top = np.zeros(3, dtype=np.int64)
     first = np.zeros(3)
-    for i in range(widths.shape[0]):
-        for j in range(heights.shape[0]):
-            tile[OX] = widths[i]
-            tile[OY] = heights[j]
-            q, energy_factor, latency_factor = spatial_factors(
-                tile, a.unroll_dim, a.unroll_factor, a.exact
-            )
-            if not _steps_fit(a, q, energy_factor, tile):
-                out[:, i, j] = np.inf
+    energy = a.mac_pj
+    total = 1
+    for d in range(N_DIMS):
+        energy *= tile[d]
+        total *= q[d]
+    for o in range(3):
+        energy += mac_link_energy(a, o, q, energy_factor, tile)
+    loads, late = mac_port_stalls(a, q, latency_factor, tile)
+    waits = np.zeros((3, a.n_ports))
+    _single_waits(a, q, energy_factor, latency_factor, tile, waits)
+    bits = tensor_bits(a, tile)
+    taps = (tile[FX], tile[FY])
+    for variant in range(4):
+        for o in range(3):
+            rest[o] = a.n_levels[o] - 1
+            for m in range(a.n_levels[o] - 1, -1, -1):
+                if usable[o, m] and bits[o] <= a.memory[a.mem_index[o, m], SIZE]:
+                    rest[o] = m
+        if variant in (FROM_TOP, FROM_AND_TO_TOP):
+            rest[1] = a.n_levels[1] - 1
+        if variant in (TO_TOP, FROM_AND_TO_TOP):
+            rest[OUT] = a.n_levels[OUT] - 1
+        load = loads.copy()
+        wait = late.copy()
+        passage_pj = 0.0
+        linked = False
+        for o in range(3):
+            if o != OUT and rest[o] > 0 and a.precision[o, 0] > 0:
+                linked = True
+            if rest[o] > 0:
+                wait += waits[o]
+            top[o] = -1
+            if _passes_whole(a, o, taps):
+                pj, port, block = _passage(a, o, bits[o], rest[o], instances, load)
+                passage_pj += pj
+                if rest[o] > 0:
+                    top[o], first[o] = port, block
+        latency = total + max(0.0, load.max() - total, wait.max())
+        # Any input that comes down a link takes a cycle to load first, and the
+        # last outputs take one for each link on their way out.
+        latency += 1.0 if linked else 0.0
+        latency += float(rest[OUT]) if a.drain else 0.0
+        # A first block that is no load delays the start, and the last one the end.
+        for port in top:
+            if port < 0:
                 continue
-            energy = a.mac_pj
-            total = 1
-            for d in range(N_DIMS):
-                energy *= tile[d]
-                total *= q[d]
-            for o in range(3):
-                energy += mac_link_energy(a, o, q, energy_factor, tile)
-            loads, late = mac_port_stalls(a, q, latency_factor, tile)
-            waits = np.zeros((3, a.n_ports))
-            _single_waits(a, q, energy_factor, latency_factor, tile, waits)
-            bits = tensor_bits(a, tile)
-            taps = (tile[FX], tile[FY])
-            for variant in range(4):
-                for o in range(3):
-                    rest[o] = a.n_levels[o] - 1
-                    for m in range(a.n_levels[o] - 1, -1, -1):
-                        if usable[o, m] and bits[o] <= a.memory[a.mem_index[o, m], SIZE]:
-                            rest[o] = m
-                if variant in (FROM_TOP, FROM_AND_TO_TOP):
-                    rest[1] = a.n_levels[1] - 1
-                if variant in (TO_TOP, FROM_AND_TO_TOP):
-                    rest[OUT] = a.n_levels[OUT] - 1
-                load = loads.copy()
-                wait = late.copy()
-                passage_pj = 0.0
-                linked = False
-                for o in range(3):
-                    if o != OUT and rest[o] > 0 and a.precision[o, 0] > 0:
-                        linked = True
-                    if rest[o] > 0:
-                        wait += waits[o]
-                    top[o] = -1
-                    if _passes_whole(a, o, taps):
-                        pj, port, block = _passage(a, o, bits[o], rest[o], instances, load)
-                        passage_pj += pj
-                        if rest[o] > 0:
-                            top[o], first[o] = port, block
-                latency = total + max(0.0, load.max() - total, wait.max())
-                # Any input that comes down a link takes a cycle to load first, and the
-                # last outputs take one for each link on their way out.
-                latency += 1.0 if linked else 0.0
-                latency += float(rest[OUT]) if a.drain else 0.0
-                # A first block that is no load delays the start, and the last one the end.
-                for port in top:
-                    if port < 0:
-                        continue
-                    start = 1.0 if linked else 0.0
-                    for o in range(2):
-                        if top[o] == port and a.add_half:
-                            start = max(start, first[o])
-                    end = float(rest[OUT]) if a.drain else 0.0
-                    if top[OUT] == port and a.drain:
-                        end += first[OUT] - 1.0
-                    latency = max(latency, load[port] + start + end)
-                out[variant, i, j, 0] = energy + passage_pj
-                out[variant, i, j, 1] = latency
+            start = 1.0 if linked else 0.0
+            for o in range(2):
+                if top[o] == port and a.add_half:
+                    start = max(start, first[o])
+            end = float(rest[OUT]) if a.drain else 0.0
+            if top[OUT] == port and a.drain:
+                end += first[OUT] - 1.0
+            latency = max(latency, load[port] + start + end)
+        out[variant, 0] = energy + passage_pj
+        out[variant, 1] = latency
+
+
+@njit(cache=True, parallel=True)
+def _floor(a, sizes, widths, heights, usable, instances):
+    n = heights.shape[0]
+    out = np.zeros((widths.shape[0] * n, 4, 2))
+    for k in prange(out.shape[0]):
+        tile = sizes.copy()
+        tile[OX] = widths[k // n]
+        tile[OY] = heights[k % n]
+        _tile_floor(a, tile, usable, instances, out[k])
     return out
 
 
@@ -257,4 +261,6 @@ def floor_costs(
     `usable` [o, m]: whether level m may hold a whole tensor of operand o. Variants say
     where input and output rest: `AS_PLACED`, `FROM_TOP`, `TO_TOP`, `FROM_AND_TO_TOP`.
     """
-    return np.asarray(_floor(model.arrays, sizes, widths, heights, usable, model.instances))
+    floors = _floor(model.arrays, sizes, widths, heights, usable, model.instances)
+    by_size = floors.reshape(len(widths), len(heights), 4, 2)
+    return np.ascontiguousarray(by_size.transpose(2, 0, 1, 3))

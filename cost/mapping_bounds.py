@@ -209,10 +209,9 @@ def _placement_bounds(a, sizes, timed):
 def lower_bounds(model: LayerModel, sizes: np.ndarray, *, timed: bool = True) -> np.ndarray:
     """Lower bounds (pJ, cycles) of a layer-tile for every placement, [w, i, o, 2].
 
-    Without `timed`, quicker, the cycles leave out all stalls.
-
     Entry [a, b, c] is for top levels a, b, c of the three operands; infinite where the tensors
-    do not fit these, or not beside the least blocks of other operands.
+    do not fit these, or not beside the least blocks of other operands. Without `timed`, quicker,
+    the cycles leave out all stalls.
     """
     return np.asarray(_placement_bounds(model.arrays, sizes, timed))
 
