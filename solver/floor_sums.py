@@ -147,7 +147,7 @@ class LayerSums:
         costs = np.full((2, 4, len(widths), len(heights), 2), np.inf)
         for way in self.weights:
             floor = floors.costs(self.layer, widths, heights, self._usable(way))
-            # Sums go over products with counts of zero, so no infinity may enter them.
+            # Differences and products with weights of zero are taken, so no infinity may enter.
             costs[way] = np.minimum(floor, NEVER)
         out_bits = layer.channels * layer.precision.output_bits
         to_dram = np.outer(widths, heights) * out_bits * self.write_pj
