@@ -1,7 +1,7 @@
 """Lower bounds of a layer-tile's energy and latency over all of its mappings.
 
-Each block has to fit its memory beside the least blocks of the other operands; what more
-they hold and the exact refill windows are relaxed, the nesting of the boundaries is not.
+Each block has to fit its memory beside the least innermost blocks of the other operands; what
+more they hold and the exact refill windows are relaxed, the nesting of the boundaries is not.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def tile_stack(
 ) -> StackTiling:
     """Cut a stack into tiles of tile_x by tile_y outputs of its last layer.
 
-    `kinds_along`: `axis_kinds`, or the same from memory.
+    `kinds_along`: `axis_kinds`, or the same remembered from call to call.
     """
     merge = rules.joint_capacity
     columns = kinds_along(graph, "x", tile_x, mode.caches_columns, merge)

@@ -34,13 +34,16 @@ class AxisCounts:
     def _entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(sizes, counts) of all that occurs, tile size by tile size, and where each begins."""
         tiles, sizes = np.nonzero(self.counts)
-        return sizes, self.counts[tiles, sizes], np.flatnonzero(np.diff(tiles, prepend=-1))
+        starts = np.flatnonzero(np.diff(tiles, prepend=-1))
+        if len(starts) < len(self.counts):
+            raise RuntimeError("a layer of a stack computes nothing at some tile size")
+        return sizes, self.counts[tiles, sizes], starts
 
     def over_tiles(self, costs: np.ndarray) -> np.ndarray:
         """Sums [t, ...] over the columns of each tiling, of `costs` [k, ...].
 
         A tiling has columns of few sizes: adding those up is far quicker than a product of
-        matrices full of zeros. Every tiling has a column that computes.
+        matrices full of zeros. Raises RuntimeError if in some tiling no column computes.
         """
         sizes, counts, starts = self._entries
         weighted = costs[sizes] * counts[(slice(None), *[None] * (costs.ndim - 1))]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -14,10 +14,10 @@ from cost.stack_tiles import StackTiling
 from solver.fitting import Fitting, fitting_places
 from solver.kind_tables import KindTables
 from solver.known_costs import KnownCosts
-from solver.mapping_store import EQUAL, MappedTile, MappingStore
+from solver.mapping_store import EQUAL, MappedTile
 from solver.option_choices import NOTHING, LayerChoice, OptionChoices, PhaseChoice
 from solver.stack_option import StackOption, main_kind
-from solver.stack_tables import PRICE_ROUNDS, StackTables
+from solver.stack_tables import PRICE_ROUNDS
 
 MARGIN = 1e-9
 """Relative slack added before an entry is dropped: float sums in another order differ."""
@@ -42,17 +42,10 @@ class _Tile:
 class ChoiceBuilder(KnownCosts):
     """Builds `OptionChoices`, remembering the Pareto sets of layer-tiles; see `KnownCosts`."""
 
-    def __init__(
-        self,
-        tables: StackTables,
-        pause: Callable[[], object] | None = None,
-        patience: float = np.inf,
-        mappings: MappingStore | None = None,
-        *,
-        in_place: bool = False,
-    ) -> None:
-        super().__init__(tables, pause, patience, mappings, in_place=in_place)
-        self._fresh: set[MappedTile] = set()
+    @cached_property
+    def _fresh(self) -> set[MappedTile]:
+        """Layer-tiles whose mappings were asked for since the last build."""
+        return set()
 
     def fitting(self, option: StackOption, weights: tuple[float, float]) -> Fitting | None:
         """Some placement of an option that fits, like the one that its bound likes best.
