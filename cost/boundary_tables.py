@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from cost.lattice import FX, FY, N_DIMS, OX, OY, burst_words, extent, spatial_product, words
+from cost.lattice import FX, FY, N_DIMS, OX, OY, extent, spatial_product, words
 
 OUT = 2
 EVERYTHING = 1 << 30
@@ -30,39 +30,34 @@ def unrolled_reach(a, o, factor, level):
 
 
 @njit(cache=True)
-def _spanned_with(rel, stride, exact, product, unrolled, sizes):
-    """Elements of an operand (its row of `rel`) that loops and an `unrolled_reach` span.
-
-    Takes what it needs of the layer apart: this runs at every point of every boundary.
-    """
+def _spanned(a, o, product, factor, level, sizes):
+    """Elements of operand o that loops `product` and the unrolling up to `level` span."""
     elements = 1.0
     ox = oy = fx = fy = 1.0
     for d in range(N_DIMS):
-        reach = product[d] * unrolled[d]
-        if exact and reach > sizes[d]:
-            reach = float(sizes[d])
-        if rel[d] == 1:
-            elements *= reach
+        # As `unrolled_reach`, without an array: this is called everywhere.
+        unrolled = 1.0
+        for k in range(factor.shape[0]):
+            if a.unroll_dim[k] == d and a.unroll_level[o, k] <= level:
+                unrolled *= factor[k]
+        spanned = product[d] * unrolled
+        if a.exact and spanned > sizes[d]:
+            spanned = float(sizes[d])
+        if a.rel[o, d] == 1:
+            elements *= spanned
         if d == OX:
-            ox = reach
+            ox = spanned
         elif d == OY:
-            oy = reach
+            oy = spanned
         elif d == FX:
-            fx = reach
+            fx = spanned
         elif d == FY:
-            fy = reach
-    if rel[OX] == 2:
-        elements *= extent(ox, fx, stride[0], stride[2], exact)
-    if rel[OY] == 2:
-        elements *= extent(oy, fy, stride[1], stride[3], exact)
+            fy = spanned
+    if a.rel[o, OX] == 2:
+        elements *= extent(ox, fx, a.stride[0], a.stride[2], a.exact)
+    if a.rel[o, OY] == 2:
+        elements *= extent(oy, fy, a.stride[1], a.stride[3], a.exact)
     return elements
-
-
-@njit(cache=True)
-def _spanned(a, o, product, factor, level, sizes):
-    """Elements of operand o that loops `product` and the unrolling up to `level` span."""
-    unrolled = unrolled_reach(a, o, factor, level)
-    return _spanned_with(a.rel[o], a.stride, a.exact, product, unrolled, sizes)
 
 
 @njit(cache=True)
@@ -87,18 +82,42 @@ def boundary_amounts(a, o, m, product, factor, sizes, ratio):
 
     `ratio` is the `unique_ratio` of level m + 1.
     """
-    below, above = unrolled_reach(a, o, factor, m), unrolled_reach(a, o, factor, m + 1)
-    return block_amounts(a.rel[o], a.stride, a.exact, product, below, above, sizes, ratio)
+    held = held_amount(a, o, m, product, factor, sizes)
+    above = _spanned(a, o, product, factor, m + 1, sizes) if a.exact else held
+    return held, moved_amount(held, above, ratio, a.exact)
 
 
 @njit(cache=True)
-def block_amounts(rel, stride, exact, product, below, above, sizes, ratio):
-    """`boundary_amounts` where the `unrolled_reach` of both levels is at hand."""
-    held = _spanned_with(rel, stride, exact, product, below, sizes)
-    if exact:
-        return held, _spanned_with(rel, stride, exact, product, above, sizes)
-    held = np.round(held)
-    return held, held * math.trunc(ratio)
+def spans(a, o, level, products, factor, sizes, held):
+    """Elements [i] that one instance of a level holds, for the loops `products` [i].
+
+    As `held_amount`; `held` receives them. This is where tables spend their time: nothing is
+    looked up twice, and no row is taken apart.
+    """
+    reach = unrolled_reach(a, o, factor, level)
+    rel, stride, exact = a.rel[o], a.stride, a.exact
+    tied_x, tied_y = rel[OX] == 2, rel[OY] == 2
+    x = np.empty(N_DIMS)
+    for i in range(products.shape[0]):
+        elements = 1.0
+        for d in range(N_DIMS):
+            spanned = products[i, d] * reach[d]
+            if exact and spanned > sizes[d]:
+                spanned = float(sizes[d])
+            x[d] = spanned
+            if rel[d] == 1:
+                elements *= spanned
+        if tied_x:
+            elements *= extent(x[OX], x[FX], stride[0], stride[2], exact)
+        if tied_y:
+            elements *= extent(x[OY], x[FY], stride[1], stride[3], exact)
+        held[i] = elements if exact else np.round(elements)
+
+
+@njit(cache=True)
+def moved_amount(held, above, ratio, exact):
+    """Elements per read from above, where one instance there needs `above` of them."""
+    return above if exact else held * math.trunc(ratio)
 
 
 @njit(cache=True)
@@ -130,15 +149,19 @@ def visits(point_product, q, rel):
 
 
 @njit(cache=True)
-def visits_above(above, rel):
-    """`visits` where the loop products `above` the boundary are at hand."""
-    periods = 1
-    distinct = 1
-    for d in range(N_DIMS):
-        periods *= above[d]
-        if rel[d] == 1:
-            distinct *= above[d]
-    return periods, distinct
+def passages(products, rel, counts):
+    """`visits` of the boundaries at all points, into `counts` [i, (periods, distinct)]."""
+    last = products.shape[0] - 1
+    for i in range(products.shape[0]):
+        periods = 1
+        distinct = 1
+        for d in range(N_DIMS):
+            # Loops that are not below a point are those below its mirror image.
+            above = products[last - i, d]
+            periods *= above
+            if rel[d] == 1:
+                distinct *= above
+        counts[i, 0], counts[i, 1] = periods, distinct
 
 
 @njit(cache=True)
@@ -173,60 +196,61 @@ def instances(a, o, first_level, factor):
 
 
 @njit(cache=True)
-def boundary_energy(a, o, m, held, moved, ratio, periods, distinct, factor):
-    """pJ of everything that crosses boundary (o, m), given what crosses at a time."""
-    wide_up, final_up, wide_down = 0, 0, periods
-    if o == OUT:
-        wide_up, final_up, wide_down = moves_of_outputs(a, m, periods, distinct, factor)
-    return crossing_energy(
-        figures(a, o, m),
-        figures(a, o, m + 1),
-        instances(a, o, m + 1, factor),
-        instances(a, o, m + 2, factor),
-        (a.precision[o, 0], a.precision[o, 1]),
-        (wide_up, final_up, wide_down),
-        held,
-        moved,
-        ratio,
+def link_side(bits, low_port, high_port, narrower):
+    """What accesses on both sides of a link cost in elements of `bits`, for `side_energy`.
+
+    Ports as (granule, width, pJ, active instances). A burst of what moves at once above is no
+    wider than that port and `narrower`, the bits that the ports below take together.
+    """
+    low_granule, low_width, low_pj, n_low = low_port
+    granule, width, pj, n_high = high_port
+    most = min(narrower / bits, width / bits) if bits > 0 else 0.0
+    return (
+        bits,
+        (low_granule, low_granule / low_width, low_pj, n_low),
+        (granule, granule / width, pj, n_high),
+        most,
+        words(most * bits, granule, width),
     )
 
 
 @njit(cache=True)
-def figures(a, o, m):
-    """The row of `memory` of level m of operand o, as values that stay in registers."""
-    row = a.memory[a.mem_index[o, m]]
-    return row[0], row[1], row[2], row[3], row[4], row[5], row[6]
+def link_sides(a, o, m, factor, ratio):
+    """`link_side` of boundary (o, m) for sums up, finished values up, and all that comes down.
+
+    `ratio` is the `unique_ratio` of level m + 1.
+    """
+    low, high = a.memory[a.mem_index[o, m]], a.memory[a.mem_index[o, m + 1]]
+    n_low, n_high = instances(a, o, m + 1, factor), instances(a, o, m + 2, factor)
+    low_read = (low[READ_G], low[READ_BW], low[READ_PJ], n_low)
+    low_write = (low[WRITE_G], low[WRITE_BW], low[WRITE_PJ], n_low)
+    high_read = (high[READ_G], high[READ_BW], high[READ_PJ], n_high)
+    high_write = (high[WRITE_G], high[WRITE_BW], high[WRITE_PJ], n_high)
+    wide, final = a.precision[o, 0], a.precision[o, 1]
+    return (
+        link_side(wide, low_read, high_write, low[READ_BW] * ratio),
+        link_side(final, low_read, high_write, low[READ_BW] * ratio),
+        link_side(wide, low_write, high_read, low[WRITE_BW] * ratio),
+    )
 
 
 @njit(cache=True)
-def crossing_energy(low, high, n_low, n_high, precision, moves, held, moved, ratio):
-    """pJ of `moves` (wide up, final up, down) over a link between the `figures` low and high.
+def side_energy(side, held, moved):
+    """pJ of one passage over a link one way: `held` elements below, `moved` at once above.
 
-    `n_low`, `n_high`: active instances; `precision` (wide, final) bits of the operand.
+    In whole granules: the block below, and bursts above.
     """
-    energy = 0.0
-    for final in range(2):
-        count = moves[final]
-        if count == 0:
-            continue
-        bits = precision[final]
-        up = words(held * bits, low[READ_G], low[READ_BW]) * low[READ_PJ] * n_low
-        up += (
-            burst_words(moved, bits, high[WRITE_G], high[WRITE_BW], low[READ_BW] * ratio)
-            * high[WRITE_PJ]
-            * n_high
-        )
-        energy += up * count
-    if moves[2] > 0:
-        bits = precision[0]
-        down = words(held * bits, low[WRITE_G], low[WRITE_BW]) * low[WRITE_PJ] * n_low
-        down += (
-            burst_words(moved, bits, high[READ_G], high[READ_BW], low[WRITE_BW] * ratio)
-            * high[READ_PJ]
-            * n_high
-        )
-        energy += down * moves[2]
-    return energy
+    bits, low, high, most, most_words = side
+    pj = 0.0
+    if held * bits > 0:
+        pj = math.ceil(held * bits / low[0]) * low[1] * low[2] * low[3]
+    if moved > 0 and bits > 0:
+        if moved > most:
+            bursts = most_words * math.ceil(moved / most)
+        else:
+            bursts = math.ceil(moved * bits / high[0]) * high[1]
+        pj += bursts * high[2] * high[3]
+    return pj
 
 
 @njit(cache=True)

@@ -13,7 +13,7 @@ ROUNDING = 1e-12
 """Costs closer than this are equal: sums of the same terms in another order differ so."""
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _as_good(t, row, energy, latency, rounding):
     """Whether an archived mapping costs at most this much, memory aside."""
     if t.weighted_only:
@@ -22,7 +22,7 @@ def _as_good(t, row, energy, latency, rounding):
     return row[0] <= energy * rounding and row[1] <= latency * rounding
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _holds_more(t, usage, other):
     """Whether `usage` takes more than `other` of a memory where that matters."""
     for k in range(usage.shape[0]):
@@ -31,7 +31,7 @@ def _holds_more(t, usage, other):
     return False
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def hopeless(t, s, energy, latency, weighted):
     """Whether no completion with these lower bounds (total pJ, cycles, weighted) can be kept."""
     shrink = 1.0 - TOLERANCE

@@ -9,7 +9,7 @@ from cost.chain_state import CLOSED, FRESH, IN_IRRELEVANT, IN_RELEVANT
 from cost.lattice import N_DIMS
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def open_run(t, s, o, m, point, boundaries_below):
     """Start tracking the run on top of level m of operand o, unless it is settled at once."""
     s.run_relevant[o, m] = 1
@@ -48,7 +48,7 @@ def open_run(t, s, o, m, point, boundaries_below):
     s.status[o] = FRESH
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def axis_step(t, point, d):
     for a in range(t.tables.axes.shape[0]):
         if t.tables.axes[a, 0] == d and t.tables.exponents[point, a] > 0:
@@ -56,7 +56,7 @@ def axis_step(t, point, d):
     return 0
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def ending_loop(t, s, low, high, bottom):
     """A dim whose loop, on top of the segment low..high, ends every open run; -1: none.
 
@@ -84,7 +84,7 @@ def ending_loop(t, s, low, high, bottom):
     return -1
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def retype_runs(t, s, status, v0, v1, v2, d, f):
     """Let a loop of dim d and factor f join or end every open run; True if all go on as before."""
     kept = True
@@ -106,7 +106,7 @@ def retype_runs(t, s, status, v0, v1, v2, d, f):
     return kept
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def worth_picking(t, status, a, last_pick):
     """Whether taking a loop of axis a next, with runs open, can lead to something new."""
     d = t.tables.axes[a, 0]

@@ -7,6 +7,9 @@ boundary under a loop that its operand ignores would slide up over it) and the r
 loops on top of a level (it decides the refill window). All else is left to the end, so
 one visited chain stands for all orders that cost the same.
 
+What a call is handed here are some 65 arrays, which costs more than most calls do: they are
+compiled into their caller ("inline").
+
 Pruning is exact: by the cost to go from `completion_table`, by the cut-offs that the
 caller states, and by dominance in (energy, latency, bits held per listed memory).
 """
@@ -17,21 +20,23 @@ import numpy as np
 from numba import njit
 
 from cost.boundary_tables import OUT, visits
-from cost.chain_leaf import hopeless, leaf
+from cost.chain_leaf import ROUNDING, hopeless, leaf
 from cost.chain_runs import axis_step, ending_loop, open_run, retype_runs, worth_picking
-from cost.chain_state import CLOSED, HEIGHT, JUMP, NODES, OVERFLOWED, PICK, PLACE, STARTED
+from cost.chain_state import (
+    CLOSED,
+    HEIGHT,
+    JUMP,
+    NODES,
+    OVERFLOWED,
+    PICK,
+    PLACE,
+    STARTED,
+    TOLERANCE,
+)
 from cost.lattice import N_DIMS
 
 
-@njit(cache=True)
-def _divides(t, low, high):
-    for a in range(t.tables.axes.shape[0]):
-        if t.tables.exponents[low, a] > t.tables.exponents[high, a]:
-            return False
-    return True
-
-
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _finish(t, s, point, energy, depth):
     """With every boundary placed, put on top a loop that ends all open runs, if any does."""
     for d in range(N_DIMS):
@@ -48,7 +53,7 @@ def _finish(t, s, point, energy, depth):
                 return
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _push(s, top, kind, depth, o, point, above, ending, flag):
     if top >= s.stack.shape[0]:
         s.counters[OVERFLOWED] = 1
@@ -66,7 +71,7 @@ def _push(s, top, kind, depth, o, point, above, ending, flag):
     return top + 1
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _save(s, depth):
     s.saved_status[depth] = s.status
     s.saved_relevant[depth] = s.run_relevant
@@ -76,7 +81,7 @@ def _save(s, depth):
     s.saved_usage[depth] = s.usage
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _restore(s, depth):
     s.status[:] = s.saved_status[depth]
     s.run_relevant[:] = s.saved_relevant[depth]
@@ -86,7 +91,7 @@ def _restore(s, depth):
     s.usage[:] = s.saved_usage[depth]
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _hopeless_placement(t, s, depth, o, point):
     """`hopeless` after placing the next boundary of operand o at `point`."""
     v = s.remaining[depth]
@@ -108,7 +113,43 @@ def _hopeless_placement(t, s, depth, o, point):
     return hopeless(t, s, whole_energy, latency, weighted)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
+def _jumps(t, s, depth):
+    """List in `s.jumps` where next boundaries may lie below the node; returns how many.
+
+    Less the points whose weighted bounds exceed the cut-off, as `hopeless` would say. Most
+    points are looked at here only: nothing is called, and nothing looked up twice.
+    """
+    point = s.node[depth, 0]
+    packed, spare, jumps = t.packed, t.spare, s.jumps
+    above = packed[point] | spare
+    v, spent, constants = s.remaining[depth], s.spent[depth], t.view_constants
+    fixed_pj = t.tables.fixed_pj
+    pj, costs, to_go = t.tables.pj, t.view_costs, t.weighted_to_go
+    most = t.weighted_cutoff / (1.0 - TOLERANCE) * (1.0 + ROUNDING)
+    n = 0
+    for target in range(point):
+        if (above - packed[target]) & spare != spare:
+            continue
+        for o in range(3):
+            m = v[o] - 1
+            if m < 0 or np.isinf(pj[o, m, target]):
+                continue
+            a, b, c = v[0] - (o == 0), v[1] - (o == 1), v[2] - (o == OUT)
+            known = t.energy_weight * (spent[0] + pj[o, m, target] + fixed_pj)
+            within = True
+            for k in range(constants.shape[0]):
+                cycles = constants[k] + spent[1 + k] + costs[o, m, target, k]
+                if known + t.latency_weight * cycles + to_go[a, b, c, target, k] > most:
+                    within = False
+                    break
+            if within:
+                jumps[n, 0], jumps[n, 1] = target, o
+                n += 1
+    return n
+
+
+@njit(cache=True, inline="always")
 def _expand(t, s, top, depth):
     """Push every move that may follow the node at `depth`; returns the new stack height."""
     point, first_operand, above, last_pick, trail = s.node[depth]
@@ -137,42 +178,38 @@ def _expand(t, s, top, depth):
             return top
     if done:
         return top
-    for target in range(point):
-        if not _divides(t, target, point):
+    for k in range(_jumps(t, s, depth)):
+        target, o = s.jumps[k]
+        if _hopeless_placement(t, s, depth, o, target):
             continue
-        for o in range(3):
-            if v[o] == 0 or np.isinf(t.tables.pj[o, v[o] - 1, target]):
+        seen = 0
+        for d in range(N_DIMS):
+            unmoved = t.tables.products[target, d] == t.tables.products[point, d]
+            if unmoved or t.layer.rel[o, d] == 0:
                 continue
-            if _hopeless_placement(t, s, depth, o, target):
+            signature = 0
+            for other in range(3):
+                if t.layer.rel[other, d] != 0:
+                    signature |= 1 << other
+            if seen >> signature & 1:
                 continue
-            seen = np.zeros(8, dtype=np.bool_)
-            for d in range(N_DIMS):
-                unmoved = t.tables.products[target, d] == t.tables.products[point, d]
-                if unmoved or t.layer.rel[o, d] == 0:
-                    continue
-                signature = 0
-                for other in range(3):
-                    if t.layer.rel[other, d] != 0:
-                        signature |= 1 << other
-                if seen[signature]:
-                    continue
-                ending = ending_loop(t, s, target, point, d) if is_open else -1
-                if is_open and ending < 0:
-                    continue
-                seen[signature] = True
-                for flag in range(n_flags):
-                    top = _push(s, top, JUMP, depth, o, target, d, ending, flag)
+            ending = ending_loop(t, s, target, point, d) if is_open else -1
+            if is_open and ending < 0:
+                continue
+            seen |= 1 << signature
+            for flag in range(n_flags):
+                top = _push(s, top, JUMP, depth, o, target, d, ending, flag)
     return top
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _sums_go_on(t, point):
     """Whether loops above `point` add to the same outputs again."""
     periods, distinct = visits(t.tables.products[point], t.tables.q, t.layer.rel[OUT])
     return periods > distinct
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _widen(t, s, level, before, point):
     """Take note that `level` of O holds unfinished sums, if moving to `point` decides that.
 
@@ -237,7 +274,7 @@ def search(t, s, most_nodes):
             s.trail[trail, 2] = ending
             trail += 1
         if kind == PICK:
-            before = s.status.copy()
+            before = (s.status[0], s.status[1], s.status[2])
             kept = retype_runs(t, s, before, v[0], v[1], v[2], above, t.tables.axes[o, 1])
             s.node[depth + 1] = (point, 0, above, o if kept else -1, trail)
             s.remaining[depth + 1] = v

@@ -34,6 +34,9 @@ class SearchTables(NamedTuple):
     """[a, b, c, i, v]"""
     weighted_to_go: np.ndarray
     """[a, b, c, i, v]: of the weighted sum of energy and each view."""
+    packed: np.ndarray
+    """[i]: exponents of every point in one number, see `packed_exponents`."""
+    spare: int
     budget: np.ndarray
     """[memory]: bits free."""
     copy_bits: np.ndarray
@@ -70,6 +73,8 @@ class SearchState(NamedTuple):
     """[height, (kind, depth, operand or axis, point, loop above, ending loop, flag)]."""
     node: np.ndarray
     """[depth, (point, first operand, loop above, last pick, trail length)]."""
+    jumps: np.ndarray
+    """[k, (point, operand)]: where the next boundaries may lie, of the node looked at."""
     remaining: np.ndarray
     spent: np.ndarray
     """[depth, (pJ, views...)]."""

@@ -27,9 +27,9 @@ from cost.boundary_tables import (
 )
 from cost.lattice import FX, FY, N_DIMS, OX, OY, spatial_factors
 from cost.layer_model import RL, WL, LayerModel
+from cost.link_transfers import link_of, link_transfers
 from cost.mapping_tables import tensor_bits
 from cost.stall_tables import mac_port_stalls
-from cost.tile_latency import link_transfers
 
 AS_PLACED, FROM_TOP, TO_TOP, FROM_AND_TO_TOP = range(4)
 """Where a layer-tile's input and output rest: anywhere, or in the highest level (DRAM)."""
@@ -145,9 +145,8 @@ def _single_waits(a, q, energy_factor, factor, sizes, waits):
         ratio = unique_ratio(a, o, 1, factor, sizes)
         held, moved = boundary_amounts(a, o, 0, inner, factor, sizes, ratio)
         periods, distinct = visits(inner, q, a.rel[o])
-        n, _ = link_transfers(
-            a, o, 0, held, moved, periods, distinct, False, 1, ports, busy, free, 0
-        )
+        link = link_of(a, o, 0)
+        n, _ = link_transfers(link, held, moved, periods, distinct, False, 1, ports, busy, free, 0)
         for k in range(n):
             waits[o, ports[k]] += max(0.0, busy[k] - free[k])
 

@@ -118,6 +118,28 @@ def lattice_points(axes):
 
 
 @njit(cache=True)
+def packed_exponents(exponents, axes):
+    """Exponents of every point in one number, and the spare bit on top of each of them.
+
+    Point i divides point j if no spare bit is lost in j's number with them less i's. A
+    lattice that overflows 63 bits would not fit any memory.
+    """
+    packed = np.zeros(exponents.shape[0], dtype=np.int64)
+    spare = np.int64(0)
+    shift = 0
+    for k in range(axes.shape[0]):
+        bits = 0
+        while axes[k, 2] >> bits > 0:
+            bits += 1
+        for i in range(exponents.shape[0]):
+            packed[i] |= exponents[i, k] << shift
+        shift += bits
+        spare |= np.int64(1) << shift
+        shift += 1
+    return packed, spare
+
+
+@njit(cache=True)
 def _take_lower(values, to, source, count):
     """Lower `count` values from index `to` on to those from index `source` on."""
     lowered, other = values[to : to + count], values[source : source + count]
@@ -161,15 +183,6 @@ def words(bits, granule, width):
     if bits <= 0:
         return 0.0
     return math.ceil(bits / granule) * (granule / width)
-
-
-@njit(cache=True)
-def burst_words(amount, bits, granule, width, other_width):
-    """Words of moving `amount` elements in bursts no wider than either side's port."""
-    if amount <= 0 or bits <= 0:
-        return 0.0
-    burst = min(other_width / bits, width / bits, amount)
-    return words(burst * bits, granule, width) * math.ceil(amount / burst)
 
 
 @njit(cache=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cost.lattice import suffix_minimum
+from cost.lattice import packed_exponents, suffix_minimum
 
 ROUNDING = 1e-12
 """Relative: sums of the same terms in another order differ so."""
@@ -116,30 +116,8 @@ def _possible_points(costs, levels):
 
 
 @njit(cache=True)
-def _packed(exponents, axes):
-    """Exponents of every point in one number, and the spare bit on top of each of them.
-
-    Point i divides point j if no spare bit is lost in j's number with them less i's. A
-    lattice that overflows 63 bits would not fit any memory.
-    """
-    packed = np.zeros(exponents.shape[0], dtype=np.int64)
-    spare = np.int64(0)
-    shift = 0
-    for k in range(axes.shape[0]):
-        bits = 0
-        while axes[k, 2] >> bits > 0:
-            bits += 1
-        for i in range(exponents.shape[0]):
-            packed[i] |= exponents[i, k] << shift
-        shift += bits
-        spare |= np.int64(1) << shift
-        shift += 1
-    return packed, spare
-
-
-@njit(cache=True)
 def _relevant(a, axes):
-    """[o]: bits of `_packed` numbers whose loops matter to operand o."""
+    """[o]: bits of `packed_exponents` whose loops matter to operand o."""
     masks = np.zeros(3, dtype=np.int64)
     shift = 0
     for k in range(axes.shape[0]):
@@ -201,10 +179,7 @@ def _sift_down(heap_cost, heap_label, size):
 
 @njit(cache=True)
 def _doubled(values):
-    shape = values.shape
-    more = np.zeros((2 * shape[0], shape[1]), dtype=values.dtype)
-    more[: shape[0]] = values
-    return more
+    return np.concatenate((values, np.zeros_like(values)))
 
 
 @njit(cache=True)
@@ -219,7 +194,7 @@ def _dominated(value, label, other, after):
                 break
         if beaten:
             return True
-        other = after[other, 0]
+        other = after[other]
     return False
 
 
@@ -235,7 +210,7 @@ def cheapest_fitting_chain(
     """
     n = costs.shape[2]
     points, span = _possible_points(costs, levels)
-    packed, spare = _packed(t.exponents, t.axes)
+    packed, spare = packed_exponents(t.exponents, t.axes)
     matters = _relevant(a, t.axes)
     n_contended, rank = _contended(a, t, levels, points, span, prices, room)
     free = np.zeros(n_contended)
@@ -252,11 +227,11 @@ def cheapest_fitting_chain(
     value = np.zeros((capacity, 1 + n_contended))
     # Boundaries left of each operand, the point, the chain one shorter, the operand placed.
     place = np.zeros((capacity, 6), dtype=np.int64)
-    heap_cost = np.zeros((capacity, 1))
-    heap_label = np.zeros((capacity, 1), dtype=np.int64)
+    heap_cost = np.zeros(capacity)
+    heap_label = np.zeros(capacity, dtype=np.int64)
     # Partial chains taken up, by boundaries left and point: the last, and the one before each.
     head = np.full(shape[0] * shape[1] * shape[2] * n, -1, dtype=np.int64)
-    after = np.full((capacity, 1), -1, dtype=np.int64)
+    after = np.full(capacity, -1, dtype=np.int64)
     for o in range(3):
         place[0, o] = levels[o] - 1
     place[0, 3] = n - 1
@@ -266,11 +241,11 @@ def cheapest_fitting_chain(
     left = np.zeros(3, dtype=np.int64)
     take = np.zeros(n_contended)
     while size > 0:
-        label = heap_label[0, 0]
+        label = heap_label[0]
         size -= 1
-        heap_cost[0, 0] = heap_cost[size, 0]
-        heap_label[0, 0] = heap_label[size, 0]
-        _sift_down(heap_cost[:, 0], heap_label[:, 0], size)
+        heap_cost[0] = heap_cost[size]
+        heap_label[0] = heap_label[size]
+        _sift_down(heap_cost, heap_label, size)
         left[0], left[1], left[2] = place[label, 0], place[label, 1], place[label, 2]
         point = place[label, 3]
         if left[0] + left[1] + left[2] == 0:
@@ -283,7 +258,7 @@ def cheapest_fitting_chain(
         slot = ((left[0] * shape[1] + left[1]) * shape[2] + left[2]) * n + point
         if _dominated(value, label, head[slot], after):
             continue
-        after[label, 0] = head[slot]
+        after[label] = head[slot]
         head[slot] = label
         for o in range(3):
             if left[o] == 0:
@@ -321,19 +296,20 @@ def cheapest_fitting_chain(
                     return TOO_MANY, np.inf, used
                 if used == value.shape[0]:
                     value, place, after = _doubled(value), _doubled(place), _doubled(after)
-                if size == heap_cost.shape[0]:
+                if size == len(heap_cost):
                     heap_cost, heap_label = _doubled(heap_cost), _doubled(heap_label)
                 value[used, 0] = cost
-                value[used, 1:] = take
+                for k in range(n_contended):
+                    value[used, 1 + k] = take[k]
                 for k in range(3):
                     place[used, k] = left[k]
                 place[used, 3] = i
                 place[used, 4] = label
                 place[used, 5] = o
-                heap_cost[size, 0] = bound
-                heap_label[size, 0] = used
+                heap_cost[size] = bound
+                heap_label[size] = used
                 used += 1
                 size += 1
-                _sift_up(heap_cost[:, 0], heap_label[:, 0], size - 1)
+                _sift_up(heap_cost, heap_label, size - 1)
             left[o] = m + 1
     return NOTHING, np.inf, used

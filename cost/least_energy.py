@@ -26,7 +26,7 @@ from problems.workload import LOOP_DIMS
 
 FEW_LABELS = 4_000
 """Partial chains after which a search among equals gives up."""
-UNPRICED_LABELS = 50_000
+UNPRICED_LABELS = 100_000
 """Partial chains after which memories get prices."""
 MOST_LABELS = 2_000_000
 """Partial chains after which the search over loop orders takes over."""

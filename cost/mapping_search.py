@@ -16,6 +16,7 @@ from cost.boundary_tables import SIZE
 from cost.chain_search import search
 from cost.chain_state import FOUND, MAX_TRAIL, NODES, OVERFLOWED, SearchState, SearchTables
 from cost.joint_room import joint_room
+from cost.lattice import packed_exponents
 from cost.layer_model import MAX_LEVELS, LayerModel
 from cost.mapping_tables import (
     MappingTables,
@@ -176,6 +177,7 @@ def search_tables(
         weighted = np.zeros_like(views)
     n_memories = model.memory.shape[0]
     weigh = np.zeros(n_memories, dtype=np.bool_) if aim.weigh_memory is None else aim.weigh_memory
+    packed, spare = packed_exponents(t.exponents, t.axes)
     tables = SearchTables(
         layer=model.arrays,
         tables=t,
@@ -186,6 +188,8 @@ def search_tables(
         energy_to_go=to_go(t.pj),
         views_to_go=views,
         weighted_to_go=weighted,
+        packed=packed,
+        spare=spare,
         budget=budget,
         copy_bits=ready.block_bits,
         weigh_memory=weigh,
@@ -199,7 +203,7 @@ def search_tables(
     return SearchInput(tables=tables, reserved_bits=ready.reserved_bits, fits=ready.fits)
 
 
-def _state(usage: np.ndarray, n_views: int, capacity: int) -> SearchState:
+def _state(usage: np.ndarray, n_views: int, n_points: int, capacity: int) -> SearchState:
     """An empty state with room for `capacity` mappings."""
     shape = (3, MAX_LEVELS)
     return SearchState(
@@ -217,6 +221,7 @@ def _state(usage: np.ndarray, n_views: int, capacity: int) -> SearchState:
         counters=np.zeros(6, dtype=np.int64),
         stack=np.zeros((capacity * 256, 7), dtype=np.int64),
         node=np.zeros((MAX_TRAIL, 5), dtype=np.int64),
+        jumps=np.zeros((3 * n_points, 2), dtype=np.int64),
         remaining=np.zeros((MAX_TRAIL, 3), dtype=np.int64),
         spent=np.zeros((MAX_TRAIL, 1 + n_views)),
         saved_status=np.zeros((MAX_TRAIL, 3), dtype=np.int64),
@@ -272,8 +277,9 @@ class Walk:
         self.nodes = 0
 
     def _fresh(self) -> SearchState:
-        views = len(self._ready.tables.view_constants)
-        return _state(self._ready.reserved_bits.copy(), views, self._capacity)
+        tables = self._ready.tables
+        views, points = len(tables.view_constants), len(tables.packed)
+        return _state(self._ready.reserved_bits.copy(), views, points, self._capacity)
 
     @property
     def found(self) -> bool:

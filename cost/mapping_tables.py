@@ -10,15 +10,14 @@ from numba import njit
 from cost.boundary_tables import (
     OUT,
     SIZE,
-    block_amounts,
-    crossing_energy,
-    figures,
-    instances,
+    link_sides,
     mac_link_energy,
+    moved_amount,
     moves_of_outputs,
+    passages,
+    side_energy,
+    spans,
     unique_ratio,
-    unrolled_reach,
-    visits_above,
 )
 from cost.lattice import (
     N_DIMS,
@@ -70,6 +69,15 @@ def tensor_bits(a, sizes):
 
 
 @njit(cache=True)
+def _unrolled_at(a, o, level, factor):
+    """Whether one instance of this level of operand o serves several of the one below."""
+    for k in range(factor.shape[0]):
+        if a.unroll_level[o, k] == level and factor[k] != 1:
+            return True
+    return False
+
+
+@njit(cache=True)
 def energy_tables(a, sizes, levels):
     """Tables of a layer-tile without latency views, and the amounts that those take.
 
@@ -97,52 +105,56 @@ def energy_tables(a, sizes, levels):
     counts = np.zeros((n, 2), dtype=np.int64)
     # Counted alike in energy and latency, as where the unrolling leaves no remainder.
     alike = a.exact or (energy_factor == latency_factor).all()
+    # Elements that loops and the unrolling up to one level span, and up to the next.
+    here, above = np.zeros(n), np.zeros(n)
+    here_at_once, above_at_once = np.zeros(n), np.zeros(n)
     for o in range(3):
         fixed_pj += mac_link_energy(a, o, q, energy_factor, sizes)
         rel, precision = a.rel[o], (a.precision[o, 0], a.precision[o, 1])
-        for i in range(n):
-            # Loops that are not below point i are those below its mirror image.
-            counts[i, 0], counts[i, 1] = visits_above(products[n - 1 - i], rel)
+        passages(products, rel, counts)
+        if levels[o] > 1:
+            spans(a, o, 0, products, energy_factor, sizes, above)
+            if not alike:
+                spans(a, o, 0, products, latency_factor, sizes, above_at_once)
         for m in range(levels[o] - 1):
             # What does not change from point to point, once: this is where bounds spend time.
-            low, high = figures(a, o, m), figures(a, o, m + 1)
-            n_low = instances(a, o, m + 1, energy_factor)
-            n_high = instances(a, o, m + 2, energy_factor)
+            room = a.memory[a.mem_index[o, m], SIZE]
             ratio = unique_ratio(a, o, m + 1, energy_factor, sizes)
             whole = ratio if a.exact else unique_ratio(a, o, m + 1, latency_factor, sizes)
-            below = unrolled_reach(a, o, energy_factor, m)
-            above = unrolled_reach(a, o, energy_factor, m + 1)
-            below_at_once = unrolled_reach(a, o, latency_factor, m)
-            above_at_once = unrolled_reach(a, o, latency_factor, m + 1)
+            up_wide, up_final, down = link_sides(a, o, m, energy_factor, ratio)
+            here[:] = above
+            if _unrolled_at(a, o, m + 1, energy_factor):
+                spans(a, o, m + 1, products, energy_factor, sizes, above)
+            if not alike:
+                here_at_once[:] = above_at_once
+                if _unrolled_at(a, o, m + 1, latency_factor):
+                    spans(a, o, m + 1, products, latency_factor, sizes, above_at_once)
             for i in range(n):
-                held, moved = block_amounts(
-                    rel, a.stride, a.exact, products[i], below, above, sizes, ratio
-                )
+                held = here[i]
                 periods, distinct = counts[i, 0], counts[i, 1]
                 # Sums that go on above wait here unfinished; in the innermost level of O any.
                 waits = o == OUT and (periods > distinct or (m == 0 and sums_wait))
                 width = precision[0 if waits else 1]
-                if held * width > low[SIZE]:
+                if held * width > room:
                     continue
+                moved = moved_amount(held, above[i], ratio, a.exact)
                 bits[o, m, i] = held * width
-                moves = (0, 0, periods)
                 if o == OUT:
-                    moves = moves_of_outputs(a, m, periods, distinct, energy_factor)
-                pj[o, m, i] = crossing_energy(
-                    low, high, n_low, n_high, precision, moves, held, moved, ratio
-                )
+                    wide, final, back = moves_of_outputs(a, m, periods, distinct, energy_factor)
+                    energy = 0.0
+                    if wide > 0:
+                        energy += side_energy(up_wide, held, moved) * wide
+                    if final > 0:
+                        energy += side_energy(up_final, held, moved) * final
+                    if back > 0:
+                        energy += side_energy(down, held, moved) * back
+                    pj[o, m, i] = energy
+                else:
+                    pj[o, m, i] = side_energy(down, held, moved) * periods
                 amounts[o, m, i, 0] = held * width
                 if not alike:
-                    held, moved = block_amounts(
-                        rel,
-                        a.stride,
-                        a.exact,
-                        products[i],
-                        below_at_once,
-                        above_at_once,
-                        sizes,
-                        whole,
-                    )
+                    held = here_at_once[i]
+                    moved = moved_amount(held, above_at_once[i], whole, a.exact)
                 amounts[o, m, i, 1] = held
                 amounts[o, m, i, 2] = moved
     tables = MappingTables(
@@ -222,7 +234,9 @@ def latency_views(a, t, levels, drains, beyond):
             v = 2 * s + o
             # Without a first block that counts for certain, any link takes a cycle still.
             constants[v] = t.cycles + t.constants[s] + (0.0 if counted else linked)
-            costs[v] = t.views[s]
+            for p in range(3):
+                for m in range(levels[p] - 1):
+                    costs[v, p, m] = t.views[s, p, m]
             for m in range(levels[o] - 1):
                 if first_block_counts(a, o, m, levels, beyond):
                     costs[v, o, m] += t.first[o, m]

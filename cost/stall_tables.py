@@ -12,9 +12,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cost.boundary_tables import OUT, SIZE, mac_link_amount, sums_cross, visits
+from cost.boundary_tables import OUT, SIZE, mac_link_amount, passages, sums_cross, visits
 from cost.lattice import N_DIMS
-from cost.tile_latency import drain_cycles, link_transfers, shared_ends
+from cost.link_transfers import drain_cycles, link_of, link_transfers
+from cost.tile_latency import shared_ends
 
 KEPT_LOADS, KEPT_WAITS = 5, 3
 """Ports watched by their load and by their waits."""
@@ -35,9 +36,8 @@ def mac_port_stalls(a, q, factor, sizes):
         moved = mac_link_amount(a, o, factor, sizes)
         periods, distinct = visits(ones, q, a.rel[o])
         partial = o == OUT and sums_cross(a, -1, periods, distinct, factor)
-        n, _ = link_transfers(
-            a, o, -1, 0.0, moved, periods, distinct, partial, 1, ports, busy, free, 0
-        )
+        link = link_of(a, o, -1)
+        n, _ = link_transfers(link, 0.0, moved, periods, distinct, partial, 1, ports, busy, free, 0)
         for i in range(n):
             load[ports[i]] += busy[i]
             wait[ports[i]] += max(0.0, busy[i] - free[i])
@@ -45,22 +45,13 @@ def mac_port_stalls(a, q, factor, sizes):
 
 
 @njit(cache=True)
-def _widest_window(a, o, m, product, block_bits):
-    """Cycles of the widest refill window that boundary (o, m) can have at `product`.
-
-    A level too small for two copies of `block_bits` refills only in the run on its top; one
-    that sees nothing but irrelevant loops has all of them in that run. The reference's
-    greedy choice never doubles such a level either: its share is above one half.
-    """
-    window = 1
-    alike = m == 0
-    for d in range(N_DIMS):
-        window *= product[d]
-        if product[d] > 1 and a.rel[o, d] != 0:
-            alike = False
-    if not alike:
-        return window
-    return window if 2 * block_bits <= a.memory[a.mem_index[o, m], SIZE] else 1
+def _alike(products, rel, alike):
+    """Note where an operand ignores every loop below, `alike` [i]; for loops `products` [i]."""
+    for i in range(products.shape[0]):
+        alike[i] = True
+        for d in range(N_DIMS):
+            if rel[d] != 0 and products[i, d] > 1:
+                alike[i] = False
 
 
 @njit(cache=True)
@@ -97,11 +88,22 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
     least_wait = fixed_wait.copy()
     any_wait = np.zeros(a.n_ports, dtype=np.bool_)
     users = np.zeros(a.n_ports, dtype=np.int64)
+    counts = np.zeros((n_points, 2), dtype=np.int64)
+    cycles = np.ones(n_points, dtype=np.int64)
+    alike = np.zeros(n_points, dtype=np.bool_)
+    for i in range(n_points):
+        for d in range(N_DIMS):
+            cycles[i] *= products[i, d]
     b = -1
     for o in range(3):
+        passages(products, a.rel[o], counts)
+        _alike(products, a.rel[o], alike)
         for m in range(levels[o] - 1):
             b += 1
             link[b, 0], link[b, 1] = o, m
+            own = link_of(a, o, m)
+            sums_above = o == OUT and sums_cross(a, m, 1, 1, factor)
+            room = a.memory[a.mem_index[o, m], SIZE]
             low_load = np.full(MAX_PORTS, np.inf)
             low_wait = np.full(MAX_PORTS, np.inf)
             high_load = np.zeros(MAX_PORTS)
@@ -109,19 +111,25 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
                 if not possible[o, m, i]:
                     continue
                 held_bits, held, moved = amounts[o, m, i]
-                periods, distinct = visits(products[i], q, a.rel[o])
-                partial = o == OUT and sums_cross(a, m, periods, distinct, factor)
+                periods, distinct = counts[i, 0], counts[i, 1]
+                partial = o == OUT and (periods > distinct or sums_above)
                 block_bits = held_bits
                 if o == OUT and not a.explicit and not partial:
                     # The reference looks at what leaves, not at the sums while they grow.
                     block_bits *= a.precision[OUT, 1] / a.precision[OUT, 0]
-                window = _widest_window(a, o, m, products[i], block_bits)
-                n, cycles = link_transfers(
-                    a, o, m, held, moved, periods, distinct, partial, window, ports, busy, free, 0
+                # The widest refill window that there can be. A level too small for two copies
+                # refills only in the run on its top; one that sees nothing but irrelevant loops
+                # has all of them in that run. The reference's greedy choice never doubles such
+                # a level either: its share is above one half.
+                window = cycles[i]
+                if m == 0 and alike[i] and 2 * block_bits > room:
+                    window = 1
+                n, first_cycles = link_transfers(
+                    own, held, moved, periods, distinct, partial, window, ports, busy, free, 0
                 )
-                first[o, m, i] = cycles
+                first[o, m, i] = first_cycles
                 if o == OUT and a.drain:
-                    first[o, m, i] = drain_cycles(a, m, held, moved)
+                    first[o, m, i] = drain_cycles(own, m, held, moved)
                 for j in range(n):
                     k = 0
                     while used[b, k] >= 0 and used[b, k] != ports[j]:

@@ -13,9 +13,7 @@ from numba import njit
 
 from cost.boundary_tables import (
     OUT,
-    READ_BW,
     SIZE,
-    WRITE_BW,
     boundary_amounts,
     mac_link_amount,
     sums_cross,
@@ -23,8 +21,9 @@ from cost.boundary_tables import (
     visits,
 )
 from cost.lattice import N_DIMS
+from cost.layer_model import RL, WH
+from cost.link_transfers import drain_cycles, link_of, link_transfers
 
-RL, WL, RH, WH = 0, 1, 2, 3
 MAX_TRANSFERS = 64
 
 
@@ -120,65 +119,6 @@ def double_buffer_flags(bits, run_relevant, levels, mem_index, memory, is_add, f
 
 
 @njit(cache=True)
-def link_transfers(a, o, m, held, moved, periods, distinct, partial, window, ports, busy, free, n):
-    """Append the transfers over the link between level m of operand o (-1: MACs) and m + 1.
-
-    `held` and `moved` elements cross it at a time, `partial`: as partial sums under the
-    reference's rules. From index `n` on: the port, its busy cycles beyond the first access,
-    and the cycles of the windows that they may take, `window` each. Returns the number of
-    transfers now and the cycles of the first block of an input.
-    """
-    high = a.memory[a.mem_index[o, m + 1]]
-    low = a.memory[a.mem_index[o, max(m, 0)]]
-    if o != OUT:
-        bits = a.precision[o, 0]
-        if bits == 0:
-            return n, 0.0
-        first = 0.0
-        for side in range(2 if m >= 0 else 1):
-            if side == 0:
-                ports[n] = a.ports[o, m + 1, RL]
-                real = math.ceil(moved * bits / high[READ_BW])
-            else:
-                ports[n] = a.ports[o, m, WH]
-                real = math.ceil(held * bits / low[WRITE_BW])
-            busy[n] = real * (periods - 1)
-            free[n] = float(window) * (periods - 1)
-            first = max(first, real)
-            n += 1
-        return n, first
-    for side in range(4):
-        upward = side < 2
-        below = side % 2 == 1
-        if below and m < 0:
-            continue
-        amount = held if below else moved
-        level = m if below else m + 1
-        direction = (RH if below else WL) if upward else (WH if below else RL)
-        reads = direction in (RL, RH)
-        width = (low if below else high)[READ_BW if reads else WRITE_BW]
-        wide = math.ceil(amount * a.precision[OUT, 0] / width)
-        final = math.ceil(amount * a.precision[OUT, 1] / width)
-        ports[n] = a.ports[OUT, level, direction]
-        if a.psums and upward:
-            skipped = wide if periods > distinct else final
-            busy[n] = wide * (periods - distinct) + final * distinct - skipped
-            free[n] = float(window) * (periods - 1)
-        elif a.psums:
-            if periods == distinct:
-                continue
-            busy[n] = wide * (periods - distinct)
-            free[n] = float(window) * (periods - distinct)
-        else:
-            if not upward and not partial:
-                continue
-            busy[n] = (wide if partial else final) * (periods - 1)
-            free[n] = float(window) * (periods - 1)
-        n += 1
-    return n, 0.0
-
-
-@njit(cache=True)
 def mapping_latency(a, below, run_irrelevant, flags, levels, q, factor, sizes):
     """(stall, loading plus, under the rule for it, offloading) cycles of a mapping.
 
@@ -215,11 +155,12 @@ def mapping_latency(a, below, run_irrelevant, flags, levels, q, factor, sizes):
                 held, moved = boundary_amounts(a, o, m, product, factor, sizes, ratio)
             partial = o == OUT and sums_cross(a, m, periods, distinct, factor)
             before = n
+            link = link_of(a, o, m)
             n, cycles_of_first = link_transfers(
-                a, o, m, held, moved, periods, distinct, partial, window, port, busy, free, n
+                link, held, moved, periods, distinct, partial, window, port, busy, free, n
             )
             if a.drain and o == OUT and m >= 0 and m == levels[OUT] - 2:
-                drain = drain_cycles(a, m, held, moved)
+                drain = drain_cycles(link, m, held, moved)
             if m >= 0:
                 first[o, m] = cycles_of_first
             for i in range(before, n):
@@ -249,18 +190,6 @@ def mapping_latency(a, below, run_irrelevant, flags, levels, q, factor, sizes):
             stall = value
 
     return stall, loading_cycles(a, first, levels) + drain
-
-
-@njit(cache=True)
-def drain_cycles(a, m, held, moved):
-    """Cycles in which the last outputs leave over the topmost link (m, m + 1) of O.
-
-    One more cycle for each link below.
-    """
-    bits = a.precision[OUT, 1]
-    out = math.ceil(held * bits / a.memory[a.mem_index[OUT, m], READ_BW])
-    into = math.ceil(moved * bits / a.memory[a.mem_index[OUT, m + 1], WRITE_BW])
-    return max(out, into) + m
 
 
 @njit(cache=True)
