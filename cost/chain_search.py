@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from cost.boundary_tables import OUT, visits
+from cost.boundary_tables import OUT
 from cost.chain_leaf import ROUNDING, hopeless, leaf
 from cost.chain_runs import axis_step, ending_loop, open_run, retype_runs, worth_picking
 from cost.chain_state import (
@@ -73,20 +73,14 @@ def _push(s, top, kind, depth, o, point, above, ending, flag):
 
 @njit(cache=True, inline="always")
 def _save(s, depth):
-    s.saved_status[depth] = s.status
-    s.saved_relevant[depth] = s.run_relevant
-    s.saved_irrelevant[depth] = s.run_irrelevant
-    s.saved_placed[depth] = s.placed
+    s.saved_whole[depth] = s.whole
     s.saved_flags[depth] = s.flags
     s.saved_usage[depth] = s.usage
 
 
 @njit(cache=True, inline="always")
 def _restore(s, depth):
-    s.status[:] = s.saved_status[depth]
-    s.run_relevant[:] = s.saved_relevant[depth]
-    s.run_irrelevant[:] = s.saved_irrelevant[depth]
-    s.placed[:] = s.saved_placed[depth]
+    s.whole[:] = s.saved_whole[depth]
     s.flags[:] = s.saved_flags[depth]
     s.usage[:] = s.saved_usage[depth]
 
@@ -202,11 +196,15 @@ def _expand(t, s, top, depth):
     return top
 
 
-@njit(cache=True, inline="always")
-def _sums_go_on(t, point):
-    """Whether loops above `point` add to the same outputs again."""
-    periods, distinct = visits(t.tables.products[point], t.tables.q, t.layer.rel[OUT])
-    return periods > distinct
+@njit(cache=True)
+def sums_go_on(products, q, rel):
+    """[i]: whether loops above point i add to the same outputs again; `rel` of O."""
+    out = np.zeros(products.shape[0], dtype=np.bool_)
+    for i in range(products.shape[0]):
+        for d in range(N_DIMS):
+            if rel[d] != 1 and products[i, d] < q[d]:
+                out[i] = True
+    return out
 
 
 @njit(cache=True, inline="always")
@@ -216,7 +214,7 @@ def _widen(t, s, level, before, point):
     Its lower boundary is still to come, at or below `point`. False if they do not fit.
     """
     narrow, wide = t.layer.precision[OUT, 1], t.layer.precision[OUT, 0]
-    if level == 0 or narrow == wide or _sums_go_on(t, before) or not _sums_go_on(t, point):
+    if level == 0 or narrow == wide or t.sums_go_on[before] or not t.sums_go_on[point]:
         return True
     if level == t.levels[OUT] - 1:
         bits = t.tables.tensor_bits[OUT]
@@ -244,7 +242,7 @@ def _start(t, s):
     s.counters[STARTED] = 1
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def search(t, s, most_nodes):
     """Visit every chain that may matter; results in the archive of `s`.
 

@@ -37,6 +37,8 @@ class SearchTables(NamedTuple):
     packed: np.ndarray
     """[i]: exponents of every point in one number, see `packed_exponents`."""
     spare: int
+    sums_go_on: np.ndarray
+    """[i]: whether loops above a point add to the same outputs again."""
     budget: np.ndarray
     """[memory]: bits free."""
     copy_bits: np.ndarray
@@ -56,6 +58,8 @@ class SearchTables(NamedTuple):
 class SearchState(NamedTuple):
     """What the search writes."""
 
+    whole: np.ndarray
+    """All of `placed`, the runs and `status`, which are parts of it: saved and restored at once."""
     placed: np.ndarray
     run_relevant: np.ndarray
     run_irrelevant: np.ndarray
@@ -78,9 +82,6 @@ class SearchState(NamedTuple):
     remaining: np.ndarray
     spent: np.ndarray
     """[depth, (pJ, views...)]."""
-    saved_status: np.ndarray
-    saved_relevant: np.ndarray
-    saved_irrelevant: np.ndarray
-    saved_placed: np.ndarray
+    saved_whole: np.ndarray
     saved_flags: np.ndarray
     saved_usage: np.ndarray

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cost.boundary_tables import SIZE
-from cost.chain_search import search
+from cost.boundary_tables import OUT, SIZE
+from cost.chain_search import search, sums_go_on
 from cost.chain_state import FOUND, MAX_TRAIL, NODES, OVERFLOWED, SearchState, SearchTables
 from cost.joint_room import joint_room
 from cost.lattice import packed_exponents
@@ -190,6 +190,7 @@ def search_tables(
         weighted_to_go=weighted,
         packed=packed,
         spare=spare,
+        sums_go_on=sums_go_on(t.products, t.q, model.arrays.rel[OUT]),
         budget=budget,
         copy_bits=ready.block_bits,
         weigh_memory=weigh,
@@ -206,11 +207,15 @@ def search_tables(
 def _state(usage: np.ndarray, n_views: int, n_points: int, capacity: int) -> SearchState:
     """An empty state with room for `capacity` mappings."""
     shape = (3, MAX_LEVELS)
+    n = 3 * MAX_LEVELS
+    whole = np.ones(3 * n + 3, dtype=np.int64)
+    whole[2 * n :] = 0
     return SearchState(
-        placed=np.zeros(shape, dtype=np.int64),
-        run_relevant=np.ones(shape, dtype=np.int64),
-        run_irrelevant=np.ones(shape, dtype=np.int64),
-        status=np.zeros(3, dtype=np.int64),
+        whole=whole,
+        run_relevant=whole[:n].reshape(shape),
+        run_irrelevant=whole[n : 2 * n].reshape(shape),
+        placed=whole[2 * n : 3 * n].reshape(shape),
+        status=whole[3 * n :],
         flags=np.zeros(shape, dtype=np.bool_),
         usage=usage,
         trail=np.full((MAX_TRAIL, 3), -1, dtype=np.int64),
@@ -224,10 +229,7 @@ def _state(usage: np.ndarray, n_views: int, n_points: int, capacity: int) -> Sea
         jumps=np.zeros((3 * n_points, 2), dtype=np.int64),
         remaining=np.zeros((MAX_TRAIL, 3), dtype=np.int64),
         spent=np.zeros((MAX_TRAIL, 1 + n_views)),
-        saved_status=np.zeros((MAX_TRAIL, 3), dtype=np.int64),
-        saved_relevant=np.ones((MAX_TRAIL, *shape), dtype=np.int64),
-        saved_irrelevant=np.ones((MAX_TRAIL, *shape), dtype=np.int64),
-        saved_placed=np.zeros((MAX_TRAIL, *shape), dtype=np.int64),
+        saved_whole=np.zeros((MAX_TRAIL, len(whole)), dtype=np.int64),
         saved_flags=np.zeros((MAX_TRAIL, *shape), dtype=np.bool_),
         saved_usage=np.zeros((MAX_TRAIL, len(usage))),
     )

@@ -202,14 +202,14 @@ def with_views(a, sizes, levels, t, possible, amounts):
     )
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def mapping_tables(a, sizes, levels):
     """Tables of a layer-tile of `sizes` whose operands use `levels` [o] of their chains."""
     t, amounts = energy_tables(a, sizes, levels)
     return with_views(a, sizes, levels, t, t.pj < np.inf, amounts)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def latency_views(a, t, levels, drains, beyond):
     """What every boundary adds to the latency, per view and input that loads last.
 
@@ -245,7 +245,7 @@ def latency_views(a, t, levels, drains, beyond):
     return costs, constants
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def completion_table(costs, possible, bounds, axes, strides):
     """Cheapest placement of the innermost boundaries at or below every point.
 

@@ -98,7 +98,7 @@ def _mixed(shares, base, costs, constants, weight, possible, bounds, axes, strid
     return value
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def best_mix(base, costs, constants, weight, possible, bounds, axes, strides):
     """Shares [v] of the views, and the bound base + weight * mixed latency that they give.
 

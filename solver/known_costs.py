@@ -153,6 +153,7 @@ class KnownCosts:
             if floor >= enough or not np.isfinite(floor):
                 return floor
             fresh = False
+            bounds: dict[MappedTile, float] = {}
             for kind, pick in zip(kinds, picks, strict=True):
                 for e, (w, i, o) in enumerate(pick.tolist()):
                     if not kind.runs[e] or not tiling.graph.layers[e].computes:
@@ -168,8 +169,8 @@ class KnownCosts:
                     elif self.mappings.is_hard(tile, HARD):
                         continue  # its bound may do
                     else:
-                        fresh |= self.mappings.step(tile, bound)
-            if not fresh:
+                        bounds.setdefault(tile, bound)
+            if not self.mappings.step_all(bounds) and not fresh:
                 return floor
 
     def tiles(self, option: StackOption) -> int:

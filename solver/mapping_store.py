@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -45,6 +48,12 @@ class MappedTile:
     key: TileKey
     memories: Memories
     weights: tuple[float, float]
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    """The threads of searches, which run compiled code without Python's lock."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="mapping")
 
 
 class MappingStore:
@@ -89,6 +98,30 @@ class MappingStore:
             costs[tile.memories] = max(bound, mixed)
         else:
             self._search(tile, bound)
+        return True
+
+    def step_all(self, bounds: Mapping[MappedTile, float]) -> bool:
+        """`step` for tiles with their bounds, on all cores; False if all are known.
+
+        No step depends on another, so the order in which they end does not matter.
+        """
+        waiting: dict[MappedTile, float] = {}
+        for tile, bound in bounds.items():
+            if self._plain(tile) not in self._best:
+                waiting.setdefault(self._plain(tile), bound)
+        if len(waiting) < 2 or np.isfinite(self.budget):
+            for tile, bound in waiting.items():
+                self.step(tile, bound)
+            return bool(waiting)
+
+        def step(item: tuple[MappedTile, float]) -> None:
+            self._spend(0)  # those that wait end soon where the search is stopped
+            self.step(*item)
+
+        running = [_threads().submit(step, item) for item in waiting.items()]
+        wait(running)
+        for done in running:
+            done.result()
         return True
 
     def is_hard(self, tile: MappedTile, patience: float) -> bool:
