@@ -20,17 +20,19 @@ from cost.boundary_tables import (
     WRITE_BW,
     WRITE_PJ,
     boundary_amounts,
-    held_amount,
     mac_link_energy,
     unique_ratio,
+    unrolled_reach,
     visits,
 )
-from cost.lattice import FX, FY, N_DIMS, OX, OY, spatial_factors
+from cost.lattice import FX, FY, N_DIMS, OX, OY, spatial_factors, tensor_elements
 from cost.layer_model import RL, WL, LayerModel
 from cost.link_transfers import link_of, link_transfers
 from cost.mapping_tables import tensor_bits
 from cost.stall_tables import mac_port_stalls
 
+MANY_TILES = 200
+"""From here on it is worth waking other cores."""
 AS_PLACED, FROM_TOP, TO_TOP, FROM_AND_TO_TOP = range(4)
 """Where a layer-tile's input and output rest: anywhere, or in the highest level (DRAM)."""
 
@@ -77,40 +79,47 @@ def _passage(a, o, bits, rest, instances, load):
 
 
 @njit(cache=True)
-def _holds_one(a, o, q, width, energy_factor, sizes, ones):
-    """Whether level 0 of operand o has no room for more than the block of one step.
+def _spans(rel, stride, exact, reach, sizes, twice):
+    """Elements that the unrolling spans, its `reach`, with a loop of two over dim `twice`.
 
-    Neither a second copy of it nor the next larger block: where strides or dilation
-    let blocks overlap, two steps touch less than twice the elements of one.
+    `rel`: the operand's relevances; no such loop where `twice` is no dim.
     """
-    size = a.memory[a.mem_index[o, 0], SIZE]
-    if 2 * held_amount(a, o, 0, ones, energy_factor, sizes) * width <= size:
-        return False
+    x = np.empty(N_DIMS)
     for d in range(N_DIMS):
-        if a.rel[o, d] == 0 or q[d] == 1:
+        spanned = reach[d] * (2 if d == twice else 1)
+        x[d] = min(spanned, float(sizes[d])) if exact else spanned
+    elements = tensor_elements(x, rel, stride, exact)
+    return elements if exact else np.round(elements)
+
+
+@njit(cache=True)
+def _holds_one(a, o, q, room, reach, sizes, step):
+    """Whether level 0 of operand o has `room` for no more than the block of one step.
+
+    In elements. Neither for a second copy of it nor for the next larger block: where strides or
+    dilation let blocks overlap, two steps touch less than twice the elements of one.
+    """
+    if 2 * step <= room:
+        return False
+    rel, stride, exact = a.rel[o], a.stride, a.exact
+    for d in range(N_DIMS):
+        if rel[d] == 0 or q[d] == 1:
             continue
-        ones[d] = 2
-        held = held_amount(a, o, 0, ones, energy_factor, sizes)
-        ones[d] = 1
-        if held * width <= size:
+        if _spans(rel, stride, exact, reach, sizes, d) <= room:
             return False
     return True
 
 
 @njit(cache=True)
-def _steps_fit(a, q, energy_factor, sizes):
-    """Whether the blocks of one step of the array fit the innermost memories beside each other."""
-    ones = np.ones(N_DIMS, dtype=np.int64)
-    tensors = tensor_bits(a, sizes)
+def _steps_fit(a, widths, steps, tensors):
+    """Whether the blocks of one step of the array fit the innermost memories beside each other.
+
+    By operand: `steps` elements of `widths` bits; `tensors` bits of the whole.
+    """
     taken = np.zeros(a.memory.shape[0])
     for o in range(3):
-        sums_wait = False
-        for d in range(N_DIMS):
-            sums_wait = sums_wait or (a.rel[o, d] == 0 and q[d] > 1)
-        width = a.precision[o, 0 if o == OUT and sums_wait else 1]
-        bits = held_amount(a, o, 0, ones, energy_factor, sizes) * width
         # A tensor that rests there takes no more than it has.
-        taken[a.mem_index[o, 0]] += min(bits, tensors[o])
+        taken[a.mem_index[o, 0]] += min(steps[o] * widths[o], tensors[o])
     for memory in range(len(taken)):
         if taken[memory] > a.memory[memory, SIZE]:
             return False
@@ -118,30 +127,26 @@ def _steps_fit(a, q, energy_factor, sizes):
 
 
 @njit(cache=True)
-def _single_waits(a, q, energy_factor, factor, sizes, waits):
+def _single_waits(a, q, reaches, steps, widths, factor, sizes, waits):
     """Add to `waits` [o, port] the stalls of innermost levels that hold one step's block each.
 
     Such a level refills in a single cycle, between the runs of loops that its operand
     ignores, and as often as there are other loops.
     """
-    ports = np.zeros(8, dtype=np.int64)
-    busy = np.zeros(8)
-    free = np.zeros(8)
-    ones = np.ones(N_DIMS, dtype=np.int64)
-    inner = np.ones(N_DIMS, dtype=np.int64)
     for o in range(3):
         if a.n_levels[o] < 2 or a.precision[o, 0] == 0:
             continue
         if o == OUT and not a.explicit:
             continue  # the reference looks at what leaves, not at the sums while they grow
-        sums_wait = False
+        room = a.memory[a.mem_index[o, 0], SIZE] / widths[o]
+        if not _holds_one(a, o, q, room, reaches[o], sizes, steps[o]):
+            continue
+        ports = np.zeros(8, dtype=np.int64)
+        busy = np.zeros(8)
+        free = np.zeros(8)
+        inner = np.ones(N_DIMS, dtype=np.int64)
         for d in range(N_DIMS):
             inner[d] = q[d] if a.rel[o, d] == 0 else 1
-            if inner[d] > 1:
-                sums_wait = True
-        width = a.precision[o, 0 if o == OUT and sums_wait else 1]
-        if not _holds_one(a, o, q, width, energy_factor, sizes, ones):
-            continue
         ratio = unique_ratio(a, o, 1, factor, sizes)
         held, moved = boundary_amounts(a, o, 0, inner, factor, sizes, ratio)
         periods, distinct = visits(inner, q, a.rel[o])
@@ -155,7 +160,19 @@ def _single_waits(a, q, energy_factor, factor, sizes, waits):
 def _tile_floor(a, tile, usable, instances, out):
     """Floors of one tile, `out` [variant, (pJ, cycles)]."""
     q, energy_factor, latency_factor = spatial_factors(tile, a.unroll_dim, a.unroll_factor, a.exact)
-    if not _steps_fit(a, q, energy_factor, tile):
+    # What one step of the array spans of each operand, and the bits of an element in level 0.
+    reaches = np.empty((3, N_DIMS))
+    steps = np.empty(3)
+    widths = np.empty(3)
+    for o in range(3):
+        reaches[o] = unrolled_reach(a, o, energy_factor, 0)
+        steps[o] = _spans(a.rel[o], a.stride, a.exact, reaches[o], tile, -1)
+        sums_wait = False
+        for d in range(N_DIMS):
+            sums_wait = sums_wait or (a.rel[o, d] == 0 and q[d] > 1)
+        widths[o] = a.precision[o, 0 if o == OUT and sums_wait else 1]
+    bits = tensor_bits(a, tile)
+    if not _steps_fit(a, widths, steps, bits):
         out[:] = np.inf
         return
     rest = np.zeros(3, dtype=np.int64)
@@ -170,9 +187,11 @@ def _tile_floor(a, tile, usable, instances, out):
         energy += mac_link_energy(a, o, q, energy_factor, tile)
     loads, late = mac_port_stalls(a, q, latency_factor, tile)
     waits = np.zeros((3, a.n_ports))
-    _single_waits(a, q, energy_factor, latency_factor, tile, waits)
-    bits = tensor_bits(a, tile)
-    taps = (tile[FX], tile[FY])
+    _single_waits(a, q, reaches, steps, widths, latency_factor, tile, waits)
+    whole = np.zeros(3, dtype=np.bool_)
+    for o in range(3):
+        whole[o] = _passes_whole(a, o, (tile[FX], tile[FY]))
+    rests = np.zeros((4, 3), dtype=np.int64)
     for variant in range(4):
         for o in range(3):
             rest[o] = a.n_levels[o] - 1
@@ -183,6 +202,10 @@ def _tile_floor(a, tile, usable, instances, out):
             rest[1] = a.n_levels[1] - 1
         if variant in (TO_TOP, FROM_AND_TO_TOP):
             rest[OUT] = a.n_levels[OUT] - 1
+        rests[variant] = rest
+        if variant > 0 and (rests[variant] == rests[0]).all():
+            out[variant] = out[0]
+            continue
         load = loads.copy()
         wait = late.copy()
         passage_pj = 0.0
@@ -193,7 +216,7 @@ def _tile_floor(a, tile, usable, instances, out):
             if rest[o] > 0:
                 wait += waits[o]
             top[o] = -1
-            if _passes_whole(a, o, taps):
+            if whole[o]:
                 pj, port, block = _passage(a, o, bits[o], rest[o], instances, load)
                 passage_pj += pj
                 if rest[o] > 0:
@@ -219,14 +242,26 @@ def _tile_floor(a, tile, usable, instances, out):
         out[variant, 1] = latency
 
 
+@njit(cache=True)
+def _floors_in_turn(a, sizes, widths, heights, usable, instances):
+    """[tile, variant, (pJ, cycles)] floors of tiles widths[t] x heights[t]."""
+    out = np.zeros((widths.shape[0], 4, 2))
+    tile = sizes.copy()
+    for k in range(widths.shape[0]):
+        tile[OX] = widths[k]
+        tile[OY] = heights[k]
+        _tile_floor(a, tile, usable, instances, out[k])
+    return out
+
+
 @njit(cache=True, parallel=True)
-def _floor(a, sizes, widths, heights, usable, instances):
-    n = heights.shape[0]
-    out = np.zeros((widths.shape[0] * n, 4, 2))
-    for k in prange(out.shape[0]):
+def _floors_at_once(a, sizes, widths, heights, usable, instances):
+    """As `_floors_in_turn`, on all cores."""
+    out = np.zeros((widths.shape[0], 4, 2))
+    for k in prange(widths.shape[0]):
         tile = sizes.copy()
-        tile[OX] = widths[k // n]
-        tile[OY] = heights[k % n]
+        tile[OX] = widths[k]
+        tile[OY] = heights[k]
         _tile_floor(a, tile, usable, instances, out[k])
     return out
 
@@ -238,14 +273,14 @@ def tile_floors(
     heights: np.ndarray,
     usable: np.ndarray,
 ) -> np.ndarray:
-    """[variant, tile, (pJ, cycles)] floors of tiles widths[t] x heights[t]."""
-    out = np.empty((4, len(widths), 2))
-    order = np.argsort(widths, kind="stable")
-    cuts = np.flatnonzero(np.diff(widths[order])) + 1
-    for group in np.split(order, cuts):
-        floors = floor_costs(model, sizes, widths[group[:1]], heights[group], usable)
-        out[:, group] = floors[:, 0]
-    return out
+    """[variant, tile, (pJ, cycles)] floors of tiles widths[t] x heights[t].
+
+    `usable` [o, m]: whether level m may hold a whole tensor of operand o. Variants say
+    where input and output rest: `AS_PLACED`, `FROM_TOP`, `TO_TOP`, `FROM_AND_TO_TOP`.
+    """
+    floors = _floors_at_once if len(widths) >= MANY_TILES else _floors_in_turn
+    found = floors(model.arrays, sizes, widths, heights, usable, model.instances)
+    return np.ascontiguousarray(found.transpose(1, 0, 2))
 
 
 def floor_costs(
@@ -255,11 +290,7 @@ def floor_costs(
     heights: np.ndarray,
     usable: np.ndarray,
 ) -> np.ndarray:
-    """[variant, width, height, (pJ, cycles)] floors of the layer cut to widths x heights.
-
-    `usable` [o, m]: whether level m may hold a whole tensor of operand o. Variants say
-    where input and output rest: `AS_PLACED`, `FROM_TOP`, `TO_TOP`, `FROM_AND_TO_TOP`.
-    """
-    floors = _floor(model.arrays, sizes, widths, heights, usable, model.instances)
-    by_size = floors.reshape(len(widths), len(heights), 4, 2)
-    return np.ascontiguousarray(by_size.transpose(2, 0, 1, 3))
+    """[variant, width, height, (pJ, cycles)] `tile_floors` of the layer cut to widths x heights."""
+    shape = (4, len(widths), len(heights), 2)
+    across, down = np.repeat(widths, len(heights)), np.tile(heights, len(widths))
+    return tile_floors(model, sizes, across, down, usable).reshape(shape)
