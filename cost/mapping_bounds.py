@@ -20,6 +20,9 @@ from cost.mapping_tables import (
     with_views,
 )
 
+MANY_TILES = 3
+"""From here on it is worth waking other cores."""
+
 
 @njit(cache=True)
 def _least_blocks(a, t, levels):
@@ -237,6 +240,13 @@ def many_lower_bounds(
     timed: bool = True,
 ) -> np.ndarray:
     """`lower_bounds` of many tiles of one layer at once, [tile, w, i, o, 2]."""
+    if len(widths) < MANY_TILES:
+        found = []
+        for width, height in zip(widths.tolist(), heights.tolist(), strict=True):
+            tile = sizes.copy()
+            tile[OX], tile[OY] = width, height
+            found.append(lower_bounds(model, tile, timed=timed))
+        return np.array(found)
     return np.asarray(_many_placement_bounds(model.arrays, sizes, widths, heights, timed))
 
 
