@@ -164,22 +164,28 @@ def occupied(pick_f, pick_g, x):
 
 
 @njit(cache=True)
-def capacity_prices(cost_f, cost_g, x, rounds):
-    """Lower bound of the cost of one tile under shared capacities.
-
-    Returns (bound, prices [layer, memory] that prove it, picks of the path that attains it
-    under those prices).
-    """
-    n = cost_f.shape[0]
-    n_mem = x.room.shape[0]
-    # Nothing is paid for the columns that a tile makes, so only the cheapest place counts.
-    n_p, n_i, n_a, n_b, n_c = cost_g.shape[1:]
+def least_makes(cost_g):
+    """`cost_g` at the cheapest place for the columns that a tile makes: nothing is paid there."""
+    n, n_p, n_i, n_a, n_b, n_c = cost_g.shape
     least_g = np.full((n, n_p, n_i, n_a, 1, n_c), np.inf)
     for b in range(n_b):
         least_g[:, :, :, :, 0] = np.minimum(least_g[:, :, :, :, 0], cost_g[:, :, :, :, b])
+    return least_g
+
+
+@njit(cache=True)
+def ascend(cost_f, cost_g, x, rounds, start, seen_f, seen_g):
+    """Lower bound of the cost of one tile under shared capacities, from prices `start` on.
+
+    Returns (bound, prices [layer, memory] that prove it, picks [layer, (w, i, o)] of the path
+    that attains it under those prices). `seen_f` [layer, (w, i, o), entry] and `seen_g` [layer,
+    (h_use, v), entry] count the rounds in which a path took an entry.
+    """
+    n = cost_f.shape[0]
+    n_mem = x.room.shape[0]
     # Whole maps may leave no room at all.
     scale = np.maximum(x.room, 1.0)
-    price = np.zeros((n, n_mem))
+    price = start.copy()
     best_price = price.copy()
     pick_f = np.zeros((n, 3), dtype=np.int64)
     pick_g = np.zeros((n, 5), dtype=np.int64)
@@ -188,10 +194,15 @@ def capacity_prices(cost_f, cost_g, x, rounds):
     step = 1.0
     stale = 0
     for _ in range(rounds):
-        paid_f, paid_g, fixed = priced(cost_f, least_g, price, x)
+        paid_f, paid_g, fixed = priced(cost_f, cost_g, price, x)
         value = cheapest(paid_f, paid_g, x.linked, pick_f, pick_g) - fixed
         if np.isinf(value):
             return value, price, pick_f
+        for e in range(n):
+            for k in range(3):
+                seen_f[e, k, pick_f[e, k]] += 1
+            seen_g[e, 0, pick_g[e, 2]] += 1
+            seen_g[e, 1, pick_g[e, 4]] += 1
         improved = value > best * (1 + 1e-7) or best == -np.inf
         if value > best:
             best = value
@@ -224,3 +235,21 @@ def capacity_prices(cost_f, cost_g, x, rounds):
                 if excess[e, m] != 0.0:
                     price[e, m] = max(0.0, price[e, m] + reach * excess[e, m] / scale[m])
     return best, best_price, best_pick
+
+
+@njit(cache=True)
+def no_counts(cost_f, cost_g):
+    """Counts for `ascend`, all zero."""
+    n = cost_f.shape[0]
+    most_f = max(cost_f.shape[1], cost_f.shape[2], cost_f.shape[3])
+    most_g = max(cost_g.shape[3], cost_g.shape[5])
+    seen_f = np.zeros((n, 3, most_f), dtype=np.int64)
+    return seen_f, np.zeros((n, 2, most_g), dtype=np.int64)
+
+
+@njit(cache=True)
+def capacity_prices(cost_f, cost_g, x, rounds):
+    """`ascend` from no prices at all."""
+    seen_f, seen_g = no_counts(cost_f, cost_g)
+    start = np.zeros((cost_f.shape[0], x.room.shape[0]))
+    return ascend(cost_f, least_makes(cost_g), x, rounds, start, seen_f, seen_g)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cost.capacity_bound import capacity_prices
+from cost.capacity_branch import divided_bound
 from cost.kind_paths import cheapest, weigh_table
 from cost.mapping_search import weigh_point
 from cost.stack_tiles import StackTiling
@@ -18,6 +18,9 @@ from solver.stack_tables import PRICE_ROUNDS, StackTables
 HARD = 1e5
 """Nodes of search after which a placement of a layer-tile stands at its bound unless CP-SAT
 chooses it; only speed depends on it."""
+PARTS = 40
+"""Parts into which the placements of a kind of tile are divided to bound them; only speed depends
+on it."""
 
 
 class KnownCosts:
@@ -42,6 +45,8 @@ class KnownCosts:
         self.pause = pause
         self.patience = patience
         self.in_place = in_place
+        # Who proves nothing has no use for close bounds.
+        self.parts = PARTS if np.isinf(patience) else 0
         self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
         self.mappings = mappings or MappingStore(tables, pause)
         self._rough: dict[tuple[object, ...], dict[Memories, float]] = {}
@@ -142,14 +147,16 @@ class KnownCosts:
 
         The cheapest path of every kind of tile is taken, its mappings are searched, and so
         on until a path of known or hard mappings is the cheapest, or the bound reaches `enough`.
+        First by prices on memories alone, then with placements divided.
         """
         if self.patience < 0:
             return self.floor(option, weights)
         tiling, kinds = self._kinds(option)
+        parts = 0
         while True:
             if self.pause is not None:
                 self.pause()
-            floor, picks = self._floor(option, weights)
+            floor, picks = self._floor(option, weights, parts)
             if floor >= enough or not np.isfinite(floor):
                 return floor
             fresh = False
@@ -171,7 +178,9 @@ class KnownCosts:
                     else:
                         bounds.setdefault(tile, bound)
             if not self.mappings.step_all(bounds) and not fresh:
-                return floor
+                if parts == self.parts:
+                    return floor
+                parts = self.parts
 
     def tiles(self, option: StackOption) -> int:
         """Layer-tiles of an option that differ in kind."""
@@ -179,17 +188,22 @@ class KnownCosts:
 
     def floor(self, option: StackOption, weights: tuple[float, float]) -> float:
         """Weighted lower bound of `option` by all that is known."""
-        return self._floor(option, weights)[0]
+        return self._floor(option, weights, self.parts)[0]
 
     def _floor(
-        self, option: StackOption, weights: tuple[float, float]
+        self, option: StackOption, weights: tuple[float, float], parts: int = 0
     ) -> tuple[float, list[np.ndarray]]:
-        """Weighted lower bound of `option` and the entries that attain it per kind."""
+        """Weighted lower bound of `option` and the entries that attain it per kind.
+
+        Placements of a kind are divided into so many `parts`, see `divided_bound`.
+        """
         tiling, kinds = self._kinds(option)
         total, picks = 0.0, []
         for kind, (cost_f, cost_g) in zip(kinds, self._costs(option, weights), strict=True):
             if kind.occupancy is not None:
-                value, _, pick = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)
+                value, pick = divided_bound(
+                    cost_f, cost_g, kind.occupancy, PRICE_ROUNDS, parts, np.inf
+                )
             else:
                 pick = np.zeros((len(kind.weights), 3), dtype=np.int64)
                 inner = np.zeros((len(kind.weights), 5), dtype=np.int64)

@@ -5,6 +5,7 @@ Numbers C1.. are those of docs/formulation.md.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -108,6 +109,14 @@ class ScheduleModel:
                 [units for _, units in self._objective],
             )
         )
+
+    def keep_below(self, limit: float) -> None:
+        """Let only placements of at most this weighted cost count.
+
+        They need not be the best ones to be told from dearer ones: that is soon known.
+        """
+        units = sum(units for _, units in self._objective)
+        self.model.proto.objective.domain.extend([0, min(units, math.ceil(limit * self.scale))])
 
     def _everything(self) -> float:
         """Weighted cost of all choices together."""

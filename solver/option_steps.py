@@ -184,6 +184,8 @@ class OptionSteps:
         limit = max(known, min(most, reach))
         choices = self.builder.build(state.option, weights, limit)
         model = ScheduleModel(self.builder.tables, choices, weights, floor)
+        if not self.hasty and np.isfinite(limit):
+            model.keep_below(limit)
         if places is not None:
             model.suggest(places)
         plan, bound = self._solve(model)
