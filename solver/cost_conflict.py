@@ -17,8 +17,8 @@ from problems.problem import Problem
 from solver.choices import ChoiceBuilder
 from solver.conflict import Conflict, ConflictingLimit
 from solver.limits import SearchLimits, StoppedError
-from solver.model import OptionPlan
 from solver.objective import Objective
+from solver.option_plan import OptionPlan
 from solver.option_steps import plan_cost
 from solver.prepare import cost_tables
 from solver.prune import Pool, make_pool

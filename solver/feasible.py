@@ -8,9 +8,9 @@ import numpy as np
 
 from solver.choices import ChoiceBuilder
 from solver.limits import SearchLimits
-from solver.model import OptionPlan
 from solver.objective import Objective
 from solver.one_step import can_step, step_demands
+from solver.option_plan import OptionPlan
 from solver.prune import Pool, make_pool
 from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
 from solver.screen import Screen

@@ -21,8 +21,8 @@ from problems.problem import Problem
 from solver.choices import ChoiceBuilder
 from solver.infeasible import explain_infeasible
 from solver.limits import SearchLimits, StoppedError
-from solver.model import OptionPlan
 from solver.objective import Objective
+from solver.option_plan import OptionPlan
 from solver.option_steps import plan_cost
 from solver.prepare import cost_tables, search_limits, stated_space
 from solver.prune import make_pool

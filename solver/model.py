@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
 
 from ortools.sat.python import cp_model
 
@@ -15,6 +14,7 @@ from cost.rules import RuleSet
 from solver.fitting import Places
 from solver.kind_tables import KindTables, fetching_edge
 from solver.option_choices import LayerChoice, OptionChoices, PhaseChoice
+from solver.option_plan import OptionPlan, entry_cost
 from solver.placements import MemoryDomains
 from solver.stack_tables import StackTables
 
@@ -26,40 +26,6 @@ NO_LIMIT = -(1 << 62)
 """Less than any sum of bits."""
 MOST_UNITS = 1 << 60
 """All coefficients together stay below this, or CP-SAT would find the model invalid."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class OptionPlan:
-    """A stack option with every placement decided.
-
-    `weights[layer]`, `h[(layer, key)]`, `v[layer]`: memory indices; `layers` and
-    `phases`: the choice per (kind, layer).
-    """
-
-    choices: OptionChoices
-    weights: dict[int, int]
-    h: dict[tuple[int, tuple[int, bool]], int]
-    v: dict[int, int]
-    layers: dict[tuple[int, int], LayerChoice]
-    phases: dict[tuple[int, int], PhaseChoice]
-
-    @property
-    def places(self) -> Places:
-        """The memories alone."""
-        return Places(
-            weights=self.weights,
-            h=self.h,
-            v=self.v,
-            layers={at: layer.memories for at, layer in self.layers.items()},
-            phases={at: phase.memories for at, phase in self.phases.items()},
-        )
-
-
-def entry_cost(entry: LayerChoice | PhaseChoice) -> tuple[float, float]:
-    """(pJ, cycles) of a choice for one tile, writing out beside included."""
-    if isinstance(entry, LayerChoice):
-        return entry.energy_pj + entry.export_pj, entry.latency_cycles + entry.export_cycles
-    return entry.energy_pj, entry.latency_cycles
 
 
 class ScheduleModel:

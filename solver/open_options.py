@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from solver.model import OptionPlan
+from solver.option_plan import OptionPlan
 from solver.prune import Pool, PoolRange
 from solver.space import Node
 from solver.stack_option import StackOption

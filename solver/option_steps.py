@@ -11,8 +11,9 @@ from ortools.sat.python import cp_model
 from solver.choices import MARGIN, ChoiceBuilder
 from solver.fitting import Fitting
 from solver.limits import SearchLimits, StoppedError, TooHardError
-from solver.model import OptionPlan, ScheduleModel, entry_cost
+from solver.model import ScheduleModel
 from solver.open_options import OptionState
+from solver.option_plan import OptionPlan, entry_cost
 from solver.prune import SAFETY
 
 SLACK_GROWTH, WIDEST_SLACK = 4.0, 4.0

@@ -9,8 +9,8 @@ import numpy as np
 
 from solver.choices import ChoiceBuilder
 from solver.limits import SearchLimits
-from solver.model import OptionPlan
 from solver.objective import Objective
+from solver.option_plan import OptionPlan
 from solver.prune import Pool, refine_by_option, weigh
 from solver.space import StackRange
 from solver.weighted import EAGER_RISES, FIRST_RISES, STUBBORN_RISES, WeightedSolver

@@ -18,8 +18,8 @@ from solver.choices import ChoiceBuilder
 from solver.halfplanes import HalfPlanes
 from solver.infeasible import explain_infeasible
 from solver.limits import SearchLimits, StoppedError
-from solver.model import OptionPlan
 from solver.objective import Objective
+from solver.option_plan import OptionPlan
 from solver.option_steps import plan_cost
 from solver.pins import Pins, pinned_ranges, pins_note, pins_to_dict
 from solver.prepare import cost_tables, search_limits, stated_space

@@ -16,8 +16,8 @@ import numpy as np
 from solver.choices import ChoiceBuilder
 from solver.guesses import Guesses
 from solver.limits import SearchLimits, TooHardError
-from solver.model import OptionPlan
 from solver.open_options import OpenOptions, OptionState
+from solver.option_plan import OptionPlan
 from solver.option_steps import DIVING_SLACK, PLACED, SOLVED, OptionSteps
 from solver.prune import SAFETY, Pool, Ways
 

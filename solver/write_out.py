@@ -9,7 +9,7 @@ from cost.schedule import (
     StackPlan,
     TilePlan,
 )
-from solver.model import OptionPlan
+from solver.option_plan import OptionPlan
 from solver.stack_tables import StackTables
 
 

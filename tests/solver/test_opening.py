@@ -11,8 +11,8 @@ from cost.rules import EXACT
 from problems import load_problem
 from problems.problem import Problem
 from solver.choices import ChoiceBuilder
-from solver.model import OptionPlan
 from solver.objective import Objective
+from solver.option_plan import OptionPlan
 from solver.prepare import cost_tables, search_limits
 from solver.prune import make_pool
 from solver.scout import OPENING_SIZES, Scout, opening_ranges
