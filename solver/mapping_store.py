@@ -23,6 +23,7 @@ from cost.mapping_search import (
     pareto_set,
     weigh_point,
 )
+from cost.merged_loops import MergedLoops, merged_loops
 from cost.quick_mapping import quick_mapping
 from solver.layer_tables import TileKey
 from solver.limits import TooHardError
@@ -71,6 +72,7 @@ class MappingStore:
         self._some: dict[tuple[MappedTile, bool], tuple[MappingPoint, ...]] = {}
         self._within: dict[tuple[MappedTile, tuple[float, ...]], tuple[MappingPoint, ...]] = {}
         self._efforts: dict[tuple[object, ...], dict[Memories, int]] = {}
+        self._merged: dict[tuple[int, int, int], MergedLoops] = {}
 
     def costs(self, key: TileKey, weights: tuple[float, float]) -> Mapping[Memories, float]:
         """Lower bounds of the weighted cost by placement, exact where the best is known."""
@@ -138,7 +140,7 @@ class MappingStore:
         key = plain, soon
         if key not in self._some:
             point = quick_mapping(*self._subject(plain), tile.weights, any_will_do=soon)
-            self._some[key] = () if point is None else (point,)
+            self._some[key] = self._split(plain, point)
         return self._turned(tile, self._some[key]) or ()
 
     def some_within(self, tile: MappedTile, budget: np.ndarray) -> tuple[MappingPoint, ...]:
@@ -147,7 +149,7 @@ class MappingStore:
         key = plain, tuple(budget.tolist())
         if key not in self._within:
             point = quick_mapping(*self._subject(plain), tile.weights, budget)
-            self._within[key] = () if point is None else (point,)
+            self._within[key] = self._split(plain, point)
         return self._turned(tile, self._within[key]) or ()
 
     def find_best(self, tile: MappedTile, bound: float, patience: float = np.inf) -> None:
@@ -179,7 +181,8 @@ class MappingStore:
         )
         front = pareto_set(*self._subject(tile), aim, pause=lambda: self._spend(NODES_A_TURN))
         # Sums in another order may put the best itself a hair beyond the goal.
-        self._fronts[tile] = (goal, front or self._best[tile])
+        whole = tuple(point for some in front for point in self._split(tile, some))
+        self._fronts[tile] = (goal, whole or self._best[tile])
 
     def _resting(self, tile: MappedTile) -> list[tuple[tuple[int, ...], int]]:
         """The chain of each operand, and the memory in which its tensor rests."""
@@ -205,7 +208,7 @@ class MappingStore:
             # The order of loops, which is what takes searching, matters to latency alone.
             with suppress(TooManyChainsError):
                 point = least_energy_mapping(*self._subject(tile), give_up=MOST_CHAINS)
-                self._best[tile] = () if point is None else (point,)
+                self._best[tile] = self._split(tile, point)
                 costs[tile.memories] = np.inf if point is None else weigh_point(tile.weights, point)
                 self._spend(0)
                 return
@@ -221,7 +224,7 @@ class MappingStore:
         if search.done:
             del self._searches[tile]
             del efforts[tile.memories]
-            self._best[tile] = () if search.point is None else (search.point,)
+            self._best[tile] = self._split(tile, search.point)
             costs[tile.memories] = (
                 np.inf if search.point is None else weigh_point(tile.weights, search.point)
             )
@@ -248,8 +251,19 @@ class MappingStore:
 
     def _subject(self, tile: MappedTile) -> tuple[LayerModel, np.ndarray, tuple[int, int, int]]:
         w, i, o = (chain.index(m) + 1 for chain, m in self._resting(tile))
-        layer, width, height = tile.key.like
-        return self.tables.models[layer], self.tables.tile_sizes(layer, width, height), (w, i, o)
+        return self.tables.models[tile.key.like[0]], self._loops(tile).sizes, (w, i, o)
+
+    def _loops(self, tile: MappedTile) -> MergedLoops:
+        """The loops of a tile, those that act alike together."""
+        like = tile.key.like
+        if like not in self._merged:
+            sizes = self.tables.tile_sizes(*like)
+            self._merged[like] = merged_loops(self.tables.models[like[0]], sizes)
+        return self._merged[like]
+
+    def _split(self, tile: MappedTile, point: MappingPoint | None) -> tuple[MappingPoint, ...]:
+        """What a search found with loops taken together, as a mapping of the tile; or nothing."""
+        return () if point is None else (self._loops(tile).split(point),)
 
     def _weighed(self, tile: MappedTile) -> np.ndarray:
         """[memory]: whether holding less there makes a mapping worth keeping."""
