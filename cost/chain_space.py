@@ -111,13 +111,13 @@ class ChainSpace:
 
     def search(
         self, costs: np.ndarray, to_go: np.ndarray, most: float, most_labels: int
-    ) -> tuple[int, np.ndarray]:
-        """(outcome, chain) of the search for the cheapest chain that fits."""
+    ) -> tuple[int, np.ndarray, int]:
+        """(outcome, chain, partial chains) of the search for the cheapest chain that fits."""
         paid_to_go = to_go
         if self._prices.any():
             paid_to_go = self.completion(self._priced(costs))
         chain = np.zeros(costs.shape[:2], dtype=np.int64)
-        outcome, _, _ = cheapest_fitting_chain(
+        outcome, _, labels = cheapest_fitting_chain(
             self.model.arrays,
             self.tables,
             self.levels,
@@ -130,7 +130,7 @@ class ChainSpace:
             most_labels,
             chain,
         )
-        return outcome, chain
+        return outcome, chain, labels
 
     def set_prices(self) -> float:
         """Put prices on memories; returns the pJ of the cheapest chain met that fits."""

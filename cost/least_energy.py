@@ -49,11 +49,15 @@ class _Ordered:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Least:
-    """A chain of least energy, and the space it was found in; `binds`: others may not fit."""
+    """A chain of least energy, and the space it was found in.
+
+    `binds`: others may not fit; `labels`: partial chains that it took to find this one.
+    """
 
     space: ChainSpace
     chain: np.ndarray
     binds: bool
+    labels: int = 0
 
 
 class TooManyChainsError(RuntimeError):
@@ -119,26 +123,29 @@ def _least(whole: ChainSpace, most_labels: int) -> _Least | None:
         found = _least_in(spaces[widest], known * (1 + ROUNDING), most_labels)
         if found is None:
             continue
-        energy = spaces[widest].energy_pj(found)
+        chain, labels = found
+        energy = spaces[widest].energy_pj(chain)
         if energy < known:
-            best = _Least(space=spaces[widest], chain=found, binds=True)
+            best = _Least(space=spaces[widest], chain=chain, binds=True, labels=labels)
             known = energy
     return best
 
 
-def _least_in(space: ChainSpace, most: float, most_labels: int) -> np.ndarray | None:
-    """The chain of least energy of a space, if one costs at most `most`."""
+def _least_in(space: ChainSpace, most: float, most_labels: int) -> tuple[np.ndarray, int] | None:
+    """The chain of least energy of a space, if one costs at most `most`, and partial chains."""
     chain = space.cheapest(space.tables.pj, space.to_go)
     if space.fits(chain):
-        return chain
+        return chain, 0
     most = min(most, shared_out(space) * (1 + ROUNDING))
-    outcome, chain = space.search(space.within(most), space.to_go, most, UNPRICED_LABELS)
+    within = space.within(most)
+    outcome, chain, labels = space.search(within, space.to_go, most, UNPRICED_LABELS)
     if outcome == TOO_MANY:
         most = min(most, space.set_prices() * (1 + ROUNDING))
-        outcome, chain = space.search(space.within(most), space.to_go, most, most_labels)
+        within = space.within(most)
+        outcome, chain, labels = space.search(within, space.to_go, most, most_labels)
     if outcome == TOO_MANY:
         raise TooManyChainsError
-    return chain if outcome == FOUND else None
+    return (chain, labels) if outcome == FOUND else None
 
 
 def _ordered(space: ChainSpace, chain: np.ndarray) -> _Ordered | None:
@@ -160,6 +167,8 @@ def _ordered(space: ChainSpace, chain: np.ndarray) -> _Ordered | None:
 
 def _faster(least: _Least, amounts: np.ndarray, best: _Ordered) -> _Ordered:
     """A chain of the same energy and less latency, if one is found."""
+    if least.labels > FEW_LABELS:
+        return best  # telling equal energies apart takes no fewer
     space = least.space
     t, a, bounds = space.tables, space.model.arrays, space.bounds
     most = best.energy_pj * (1 + ROUNDING) - float(t.fixed_pj)
@@ -185,7 +194,7 @@ def _faster(least: _Least, amounts: np.ndarray, best: _Ordered) -> _Ordered:
         to_go = space.completion(weighted)
         if least.binds:
             known = space.cost(best.placed, weighted) * (1 + ROUNDING)
-            outcome, chain = space.search(weighted, to_go, known, FEW_LABELS)
+            outcome, chain, _ = space.search(weighted, to_go, known, FEW_LABELS)
             if outcome != FOUND:
                 break
         else:
