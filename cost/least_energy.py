@@ -168,7 +168,7 @@ def _ordered(space: ChainSpace, chain: np.ndarray) -> _Ordered | None:
 def _faster(least: _Least, amounts: np.ndarray, best: _Ordered) -> _Ordered:
     """A chain of the same energy and less latency, if one is found."""
     if least.labels > FEW_LABELS:
-        return best  # telling equal energies apart takes no fewer
+        return best  # telling equal energies apart, too, would seldom end in time
     space = least.space
     t, a, bounds = space.tables, space.model.arrays, space.bounds
     most = best.energy_pj * (1 + ROUNDING) - float(t.fixed_pj)

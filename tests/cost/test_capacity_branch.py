@@ -79,15 +79,15 @@ def test_divided_bounds_close_the_gap_that_prices_leave(seed: int) -> None:
     assert truth - bounds[-1] <= 0.5 * (truth - priced) + 1e-9 * truth
 
 
-def test_no_more_parts_are_looked_at_than_asked_for() -> None:
-    """Once the bound is enough nothing is divided further."""
+def test_nothing_is_divided_once_the_bound_is_enough() -> None:
+    """The bound of prices alone is left as it is where it reaches what was asked for."""
     cost_f, cost_g, x = random_kind(np.random.default_rng(1))
     bounds = [divided_bound(cost_f, cost_g, x, 60, 400, enough)[0] for enough in (0.0, np.inf)]
     assert bounds[0] == capacity_prices(cost_f, cost_g, x, 60)[0] < bounds[1]
 
 
-def test_what_fits_nowhere_is_infinite() -> None:
-    """With no room at all there is no placement."""
+def test_without_placements_the_bound_is_infinite() -> None:
+    """Without any entry for one layer there is no placement."""
     cost_f, cost_g, x = random_kind(np.random.default_rng(2))
     cost_f[1] = np.inf
     assert divided_bound(cost_f, cost_g, x, 60, 10, np.inf)[0] == np.inf

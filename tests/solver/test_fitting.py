@@ -55,6 +55,25 @@ def test_cp_sat_agrees_that_it_fits(
     assert {layer.memories for layer in choices.layers} == set(fitting.places.layers.values())
 
 
+def test_a_model_kept_below_a_cost_holds_what_costs_no_more(
+    builder: ChoiceBuilder, option: StackOption, fitting: Fitting
+) -> None:
+    """Feasible at the optimum of the choices, infeasible a little below it."""
+    choices = builder.fitted(option, WEIGHTS, fitting)
+    assert choices is not None
+    free = ScheduleModel(builder.tables, choices, WEIGHTS, choices.floor)
+    solver = cp_model.CpSolver()
+    assert solver.solve(free.model) == cp_model.OPTIMAL
+    least = solver.objective_value / free.scale
+    for limit, expected in (
+        (least, cp_model.OPTIMAL),
+        (least * (1 - 1e-6), cp_model.INFEASIBLE),
+    ):
+        model = ScheduleModel(builder.tables, choices, WEIGHTS, choices.floor)
+        model.keep_below(limit)
+        assert cp_model.CpSolver().solve(model.model) == expected
+
+
 def test_mappings_fit_by_themselves(
     builder: ChoiceBuilder, option: StackOption, fitting: Fitting
 ) -> None:

@@ -1,4 +1,4 @@
-"""Best mappings under energy alone, with and without a search over loop orders."""
+"""Best mappings, with and without a search over loop orders, one by one and on all cores."""
 
 import pytest
 
@@ -32,3 +32,23 @@ def test_the_search_by_steps_takes_over_where_chains_are_too_many(
     assert store.costs(tile.key, tile.weights) == pytest.approx(
         stepwise.costs(tile.key, tile.weights), rel=1e-12
     )
+
+
+def test_searches_on_all_cores_find_what_one_after_another_finds() -> None:
+    """The same bounds after every round, and the same mappings in the end."""
+    problem = load_problem("fsrcnn@meta-proto-df")
+    tables = cost_tables(problem, EXACT)
+    names = [memory.name for memory in problem.hardware.memories]
+    memories = (names.index("sram_32KB"), names.index("sram_1MB_A"), names.index("sram_64KB"))
+    tiles = [
+        MappedTile(TileKey((layer, 16, 18)), memories, (2e7, 2e9)) for layer in (3, 4, 5, 6, 7)
+    ]
+    together, apart = MappingStore(tables), MappingStore(tables)
+    while True:
+        more = together.step_all(dict.fromkeys(tiles, 0.0))
+        assert more == any([apart.step(tile, 0.0) for tile in tiles])
+        for tile in tiles:
+            assert together.costs(tile.key, tile.weights) == apart.costs(tile.key, tile.weights)
+        if not more:
+            break
+    assert all(together.best(tile) == apart.best(tile) != () for tile in tiles)
