@@ -46,7 +46,11 @@ COLUMNS = (
     "verified",
     "time_limit",
     "date",
+    "left",
+    "phases",
 )
+"""Columns of the table of runs. `options` in all, and those `left` after bounds on layers, with
+which deciding begins; `phases`: seconds by phase."""
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 CSV, PAGE = ROOT / "docs" / "results.csv", ROOT / "docs" / "results.md"
 SOLVE = (
@@ -107,13 +111,15 @@ def measure(name: str, objective: str, limit: float) -> dict[str, Any]:
         "latency_cycles": answer["latency_cycles"],
         "options": answer["space"]["options"],
         "stacks": len(answer["stacks"] or ()),
+        "left": answer["option_counts"].get("after layer bounds"),
+        "phases": "; ".join(f"{k} {v:.1f}" for k, v in answer["phase_seconds"].items()),
     }
 
 
 def keep(row: dict[str, Any]) -> bool:
     """Merge a row into what is known; False if it failed or contradicts it."""
     with CSV.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
         if file.tell() == 0:
             writer.writeheader()
         writer.writerow(row)

@@ -15,6 +15,7 @@ from cost.rules import EXACT, RuleSet
 from problems.problem import Problem
 from solver.objective import Objective
 from solver.policies.annealing import annealing
+from solver.policies.combination import combination_rows
 from solver.policies.decided import DecidedPoints
 from solver.policies.defines import NAME, defines_rows
 from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
@@ -23,7 +24,8 @@ from solver.policies.layer_by_layer import layer_by_layer
 from solver.policies.point import Legality, PolicyPoint, describe
 from solver.policies.stack_sets import through_dram
 from solver.result import Result, Status
-from solver.solve import TOLERANCE, solve
+from solver.search import TOLERANCE
+from solver.solve import solve
 from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
 
 
@@ -154,7 +156,10 @@ def compare(
     try:
         progress("layer by layer")
         rows += layer_by_layer(problem, decided)
-        rows += defines_rows(decided, fixed, progress)
+        grid = defines_rows(decided, fixed, progress)
+        rows += grid
+        progress("DeFiNES, a tile per stack")
+        rows += combination_rows(problem, decided, fixed, grid[0])
         progress("greedy fusion")
         rows.append(greedy_fusion(fixed, ranges))
         progress(f"annealing, {seconds:.0f} s")

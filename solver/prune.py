@@ -235,8 +235,8 @@ def make_pool(screen: Screen) -> Pool:
     ranges = [
         PoolRange(
             screened=s,
-            energy=s.energy.copy(),
-            latency=s.latency.copy(),
+            energy=s.energy,
+            latency=s.latency,
             alive=np.isfinite(s.energy) & np.isfinite(s.latency),
         )
         for s in screen.screen()

@@ -56,6 +56,8 @@ Fetched = tuple[bool, ...]
 """Per operand of a layer: whether its tiles are fetched from DRAM for this layer."""
 
 
+LARGE_GRID = 100_000
+"""Tile sizes of a grid whose sums take more memory than working them out anew takes time."""
 Near = list[tuple[StackRange, np.ndarray]]
 """Ranges with masks of the options that matter, [mode, width, height, source, target]."""
 
@@ -63,9 +65,15 @@ Near = list[tuple[StackRange, np.ndarray]]
 class Screen:
     """Floors of all stacks as sums over layers, to be sharpened layer by layer."""
 
-    def __init__(self, tables: StackTables, ranges: tuple[StackRange, ...]) -> None:
+    def __init__(
+        self,
+        tables: StackTables,
+        ranges: tuple[StackRange, ...],
+        whole: Screen | None = None,
+    ) -> None:
+        """`whole`: a screen of ranges that hold these; what it knows of layer-tiles is shared."""
         self.tables, self.ranges = tables, ranges
-        self.last_cut = max(r.head for r in ranges)
+        self.last_cut = max(r.head for r in ranges) if whole is None else whole.last_cut
         self._counts: dict[tuple[_Grid, str, bool, int], AxisCounts] = {}
         members: dict[_Grid, set[int]] = {}
         for r in ranges:
@@ -84,7 +92,9 @@ class Screen:
                         found[number].update(count.outputs.tolist())
         # Concats cost nothing, so they have no sums.
         computing = {p: s for p, s in sizes.items() if tables.problem.workload.layers[p].computes}
-        self.layers: dict[int, LayerSums] = layer_sums(tables, computing)
+        self.layers: dict[int, LayerSums] = (
+            layer_sums(tables, computing) if whole is None else whole.layers
+        )
         self._known: dict[tuple[_Grid, int, Fetched, bool], tuple[np.ndarray, np.ndarray]] = {}
 
     @staticmethod
@@ -144,7 +154,8 @@ class Screen:
     def screen(self) -> tuple[ScreenedRange, ...]:
         """Floors of every option of every range, by all that was sharpened so far."""
         out = []
-        for r in self.ranges:
+        last_use = {self._grid_of(r): number for number, r in enumerate(self.ranges)}
+        for number, r in enumerate(self.ranges):
             grid = self._grid_of(r)
             shape = (len(r.modes), len(r.widths), len(r.heights), len(r.sources), len(r.targets))
             energy, latency = np.empty(shape), np.empty(shape)
@@ -169,6 +180,8 @@ class Screen:
                     if not self._maps_fit(r, source, target):
                         energy[..., s, t] = latency[..., s, t] = np.inf
             out.append(ScreenedRange(range=r, energy=energy, latency=latency))
+            if number == last_use[grid] and len(grid.widths) * len(grid.heights) > LARGE_GRID:
+                self._known = {key: sums for key, sums in self._known.items() if key[0] != grid}
         return tuple(out)
 
     def _maps_fit(self, r: StackRange, source: int, target: int) -> bool:

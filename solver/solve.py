@@ -1,42 +1,21 @@
-"""Solve a problem to a proven optimum: screen, prune, decide, and put the proof together."""
+"""Solve a problem to a proven optimum: the space that is meant, and a search through it."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from cost.overlap import OverlapMode
 from cost.rules import EXACT, RuleSet
-from cost.schedule import Schedule
 from cost.stack_graph import consumers
-from problems.errors import InfeasibleError
 from problems.problem import Problem
-from solver.choices import ChoiceBuilder
-from solver.halfplanes import HalfPlanes
-from solver.infeasible import explain_infeasible
-from solver.limits import SearchLimits, StoppedError
 from solver.objective import Objective
-from solver.option_plan import OptionPlan
-from solver.option_steps import plan_cost
 from solver.pins import Pins, pinned_ranges, pins_note, pins_to_dict
 from solver.prepare import cost_tables, search_limits, stated_space
-from solver.prune import Pool, make_pool, refine_by_layer, refine_near
-from solver.result import Result, Space, Status, TracePoint, WeightedBound
-from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
-from solver.screen import Screen
-from solver.space import EFFICIENT, StackRange, TileSpace, has_path, node_text, stack_ranges
+from solver.result import Result, TracePoint
+from solver.search import Search
+from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
 from solver.stack_tables import StackTables
-from solver.weighted import WeightedOptimum, WeightedSolver
-from solver.write_out import write_out
-
-TOLERANCE = 1e-6
-"""Relative gap at which an answer counts as optimal."""
-NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
-"""How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
-after the search for a first schedule; only speed depends on it."""
 
 
 def solve(
@@ -68,7 +47,7 @@ def solve(
     if pins is not None and pins != Pins():
         notes = (pins_note(problem, pins), *space.notes)
         space = replace(space, notes=notes, pins=pins_to_dict(problem, pins))
-    search = _Search(
+    search = Search(
         tables,
         ranges,
         objective,
@@ -111,283 +90,4 @@ def evaluate_stacks(
     )
     space = stated_space(problem, ranges, TileSpace(text="fixed"), tuple(OverlapMode), None, rules)
     limits = search_limits(time_limit_s, None, 0)
-    return _Search(tables, ranges, objective, limits, None, space).run()
-
-
-class _Search:
-    """One run of `solve`: incumbent, bound, trace and clock."""
-
-    def __init__(
-        self,
-        tables: StackTables,
-        ranges: tuple[StackRange, ...],
-        objective: Objective,
-        limits: SearchLimits,
-        progress: Callable[[TracePoint], None] | None,
-        space: Space,
-    ) -> None:
-        self.tables, self.ranges, self.objective = tables, ranges, objective
-        self.limits, self.progress, self.space = limits, progress, space
-        self.started = time.monotonic()
-        self.builder = ChoiceBuilder(tables, limits.left)
-        self.plans: tuple[OptionPlan, ...] = ()
-        self.point: tuple[float, float] | None = None
-        self.bound = 0.0
-        self.proof: list[WeightedBound] = []
-        self.trace: list[TracePoint] = []
-        self.seconds: dict[str, float] = {}
-        self.counts: dict[str, int] = {}
-        self._phase_start = self.started
-        self._heard: WeightedOptimum | None = None
-        self.planes = HalfPlanes()
-        self.opening: Scout | None = None
-        """Who found the schedule to have before the clock may run out."""
-        self.slants: list[tuple[float, float]] = []
-        """Weights along which the bounds of options were compared."""
-
-    @property
-    def incumbent(self) -> float:
-        """Objective value of the best schedule so far."""
-        return np.inf if self.point is None else float(self.objective.of(*self.point))
-
-    def run(self) -> Result:
-        """Screen, find a first schedule, prune, and decide what is left."""
-        with self.limits.remembering_interrupts():
-            return self._run()
-
-    def _run(self) -> Result:
-        status = Status.OPTIMAL
-        pool = None
-        try:
-            if self.limits.deadline is not None:
-                self._open()
-            pool = make_pool(Screen(self.tables, self.ranges))
-            self.counts["all"] = pool.alive()
-            self._phase("screen")
-            self._raise_bound(pool.lower_bound(self.objective))
-            if not np.isfinite(pool.lower_bound(self.objective)):
-                raise self._infeasible()
-            if self.opening is not None and self.tables.rules.joint_capacity:
-                # Elsewhere the search for a first schedule begins with the same dive.
-                self.opening.place()
-                self._phase("opening")
-            self._bound_layers(pool, NEAR)
-            if not np.isfinite(floor_of(pool)[0]):
-                raise self._infeasible()
-            scout = Scout(pool, self.builder, self.limits, self.objective, self._consider)
-            scout.run()
-            self._phase("first schedule")
-            self._prune(pool)
-            if not self.tables.rules.joint_capacity and np.isfinite(floor_of(pool)[0]):
-                # The one path solved was chosen by floors: these bounds choose better.
-                scout.run()
-                self._phase("first schedule")
-                self._prune(pool)
-            self._decide(pool)
-            self._phase("decide")
-            if self.point is None:
-                raise self._infeasible()
-        except (StoppedError, KeyboardInterrupt):
-            if pool is not None and not self.proof:
-                self._raise_bound(pool.lower_bound(self.objective))
-            self._phase("stopped")
-            if pool is not None and not self.proof:
-                self._prove_floors(pool)
-            if self._heard is not None:
-                # The bound so far has its potentials, too.
-                self._prove(self._heard)
-            status = Status.FEASIBLE if self.point is not None else Status.UNKNOWN
-        return self._result(status)
-
-    def _open(self) -> None:
-        """Have some schedule before the clock may run out."""
-        for count in OPENING_SIZES:
-            small = opening_ranges(self.ranges, count)
-            if not has_path(small, max(r.head for r in self.ranges)):
-                return
-            pool = make_pool(Screen(self.tables, small))
-            scout = Scout(pool, self.builder, self.limits, self.objective, self._consider)
-            scout.open()
-            if self.point is not None:
-                self.opening = scout
-                break
-        self._phase("opening")
-
-    def _bound_layers(self, pool: Pool, reaches: tuple[float, ...]) -> None:
-        """Bound the layer-tiles of the most promising options, and of those a little less so."""
-        for reach in reaches:
-            energy, latency = floor_of(pool)
-            if not np.isfinite(energy):
-                break
-            slant = tangent(self.objective, energy, latency)
-            self.slants.append(slant)
-            refine_near(pool, self.objective, self.incumbent, slant, reach, pause=self.limits.left)
-            self._raise_bound(pool.lower_bound(self.objective, slant))
-        self._phase("bound layers")
-
-    def _prune(self, pool: Pool) -> None:
-        weights = tangent(self.objective, *(self.point or floor_of(pool)))
-        alive = pool.prune(self.objective, self.incumbent, weights)
-        self.counts.setdefault("after floors", alive)
-        self._bound_layers(pool, FAR)
-        if not self.tables.rules.joint_capacity or self.objective is Objective.LATENCY:
-            # Floors are low where first tiles read their weights from DRAM, and those of latency.
-            refine_by_layer(
-                pool, self.objective, self.incumbent, weights, FAR[-1], pause=self.limits.left
-            )
-            self._phase("bound layers")
-        self.counts["after layer bounds"] = pool.prune(self.objective, self.incumbent, weights)
-        self._raise_bound(pool.lower_bound(self.objective))
-
-    def _decide(self, pool: Pool) -> None:
-        """Close the gap by weighted solves over the options left."""
-        solver = WeightedSolver(pool, self.builder, self.limits, self._consider, self._hear_bound)
-        planes = self.planes
-        if pool.alive() == 0:
-            self._raise_bound(self.incumbent)
-        energy, latency = floor_of(pool)
-        if np.isfinite(energy):
-            self._prove_floors(pool)
-        while np.isfinite(energy) and self.bound < self.incumbent * (1 - TOLERANCE / 10):
-            corner = planes.best_corner(self.objective)
-            self._raise_bound(float(self.objective.of(*corner)))
-            if self.bound >= self.incumbent * (1 - TOLERANCE / 10):
-                break
-            weights = tangent(self.objective, *corner)
-            known = np.inf
-            if self.point is not None:
-                known = weights[0] * self.point[0] + weights[1] * self.point[1]
-            optimum = solver.minimise(weights, known)
-            if not np.isfinite(optimum.bound):
-                break  # nothing fits
-            self._take(optimum)
-            self._prove(optimum)
-            before = weights[0] * corner[0] + weights[1] * corner[1]
-            planes.add(*weights, optimum.bound)
-            if optimum.bound <= before * (1 + 1e-12) and self.objective is Objective.EDP:
-                # The corner is attained: it is a schedule, and the best there is.
-                self._raise_bound(float(self.objective.of(*planes.best_corner(self.objective))))
-                break
-            if self.objective is not Objective.EDP:
-                self._raise_bound(optimum.bound)
-                break
-
-    def _prove_floors(self, pool: Pool) -> None:
-        """Put into the proof the bounds on energy, on latency, and on both as weighed so far."""
-        for weights in dict.fromkeys([(1.0, 0.0), (0.0, 1.0), *self.slants]):
-            ahead, _ = pool.ways(weights)
-            floor = ahead.get(pool.end, np.inf)
-            if np.isfinite(floor):
-                self.planes.add(*weights, floor)
-                self._prove(
-                    WeightedOptimum(
-                        weights=weights,
-                        bound=floor,
-                        cost=np.inf,
-                        plans=(),
-                        potentials=ahead,
-                        survivors=0,
-                    )
-                )
-
-    def _prove(self, optimum: WeightedOptimum) -> None:
-        self.proof.append(
-            WeightedBound(
-                energy_weight=optimum.weights[0],
-                latency_weight=optimum.weights[1],
-                bound=optimum.bound,
-                potentials={
-                    node_text(self.tables.problem, node): value
-                    for node, value in sorted(optimum.potentials.items())
-                },
-                survivors=optimum.survivors,
-            )
-        )
-
-    def _take(self, optimum: WeightedOptimum) -> None:
-        """Keep the schedule of a weighted solve if it beats the incumbent."""
-        if optimum.plans:
-            self._consider(optimum.plans)
-
-    def _consider(self, plans: tuple[OptionPlan, ...]) -> tuple[float, float]:
-        """Keep a schedule if it beats the incumbent; (pJ, cycles) of the better one."""
-        point = plan_cost(self.builder, plans)
-        if float(self.objective.of(*point)) < self.incumbent:
-            self.point, self.plans = point, plans
-            self._report("schedule")
-        return point if self.point is None else self.point
-
-    def _hear_bound(self, so_far: WeightedOptimum) -> None:
-        """Take the rising bound of a weighted solve under way."""
-        if self.objective is not Objective.EDP:
-            if so_far.bound > self.bound:
-                self._heard = so_far
-                self._raise_bound(so_far.bound)
-        elif self.planes.planes and np.isfinite(so_far.bound):
-            planes = self.planes.with_plane(*so_far.weights, so_far.bound)
-            bound = float(self.objective.of(*planes.best_corner(self.objective)))
-            if bound > self.bound:
-                self._heard = so_far
-                self._raise_bound(bound)
-
-    def _raise_bound(self, bound: float) -> None:
-        """Raise the proven bound; nothing beats the incumbent beyond it."""
-        bound = min(bound, self.incumbent)
-        if bound > self.bound:
-            self.bound = bound
-            self._report("bound")
-
-    def _report(self, phase: str) -> None:
-        point = TracePoint(
-            seconds=time.monotonic() - self.started,
-            phase=phase,
-            objective=None if self.point is None else self.incumbent,
-            bound=self.bound,
-        )
-        self.trace.append(point)
-        if self.progress is not None:
-            self.progress(point)
-
-    def _phase(self, name: str) -> None:
-        now = time.monotonic()
-        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._phase_start
-        self._phase_start = now
-
-    def _infeasible(self) -> InfeasibleError:
-        return explain_infeasible(self.tables)
-
-    def _result(self, status: Status) -> Result:
-        problem = self.tables.problem
-        schedule: Schedule | None = None
-        energy = edp = gap = None
-        cycles: int | None = None
-        if self.point is not None:
-            schedule = write_out(self.tables, self.plans)
-            energy, cycles = schedule.energy_pj, schedule.latency_cycles
-            edp = energy * cycles
-            value = float(self.objective.of(energy, cycles))
-            gap = max(0.0, (value - self.bound) / value)
-            # An interrupt may come after the last bound: what is proven stays proven.
-            status = Status.OPTIMAL if gap <= TOLERANCE else Status.FEASIBLE
-        result = Result(
-            problem=problem.source,
-            workload=problem.workload.name,
-            hardware=problem.hardware.name,
-            objective=self.objective,
-            rules=self.tables.rules.name,
-            status=status,
-            schedule=schedule,
-            energy_pj=energy,
-            latency_cycles=cycles,
-            edp=edp,
-            best_bound=self.bound,
-            gap=gap,
-            tolerance=TOLERANCE,
-            seconds=0.0,
-            space=self.space,
-            proof=tuple(self.proof),
-            phase_seconds=self.seconds,
-            option_counts=self.counts,
-            trace=tuple(self.trace),
-        )
-        return replace(result, seconds=time.monotonic() - self.started)
+    return Search(tables, ranges, objective, limits, None, space).run()

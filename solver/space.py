@@ -231,6 +231,14 @@ def _matrix_makers(workload: Workload) -> tuple[tuple[int, int], ...]:
     )
 
 
+def efficient_tile_sizes(problem: Problem, layer: Layer) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Widths and heights worth trying for stacks that end in `layer`."""
+    return (
+        efficient_sizes(layer.sizes["OX"], axis_unrolling(problem, layer, "OX")),
+        efficient_sizes(layer.sizes["OY"], axis_unrolling(problem, layer, "OY")),
+    )
+
+
 def _tile_sizes(
     problem: Problem, layer: Layer, tiles: TileSpace
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -243,7 +251,4 @@ def _tile_sizes(
             tuple(sorted({min(t, width) for t in tiles.widths})),
             tuple(sorted({min(t, height) for t in tiles.heights})),
         )
-    return (
-        efficient_sizes(width, axis_unrolling(problem, layer, "OX")),
-        efficient_sizes(height, axis_unrolling(problem, layer, "OY")),
-    )
+    return efficient_tile_sizes(problem, layer)

@@ -20,6 +20,7 @@ from cost.reference_backward import effective_workload
 from cost.reference_policy import NoMappingError, reference_schedule
 from cost.reference_stacks import stacks_from_cuts
 from cost.rules import RuleSet
+from cost.schedule import Schedule
 from problems.problem import Problem
 from solver.objective import Objective
 from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
@@ -90,20 +91,36 @@ class DecidedPoints:
 
     def cost(self, name: str, point: UniformStacks, note: str = "") -> PolicyPoint:
         """The row of one point; the note says what its stacks are."""
-        decided: PolicyResult | None = None
+        if self.rules.joint_capacity:
+            return self.cost_by_rule(name, point.stacks, note)
         try:
-            if self.rules.joint_capacity:
-                schedule = self.fixed.by_rule(point.stacks)
-            else:
-                decided = self._as_the_reference(point)
-                schedule = write_policy(self.problem, decided, self.rules)
+            decided = self._as_the_reference(point)
+            schedule = write_policy(self.problem, decided, self.rules)
         except (NoMappingError, ValueError) as error:
             # The rules raise ValueError for a tensor that no memory of its chain holds.
             return no_point(name, str(error))
+        # Its own figures count, whatever they leave unused.
+        return self._row(name, point.stacks, note, schedule, decided)
+
+    def cost_by_rule(self, name: str, stacks: Stacks, note: str = "") -> PolicyPoint:
+        """The row of stacks with tiles of their own, where true tiles are placed."""
+        try:
+            schedule = self.fixed.by_rule(stacks)
+        except (NoMappingError, ValueError) as error:
+            return no_point(name, str(error))
+        return self._row(name, stacks, note, schedule, None)
+
+    def _row(
+        self,
+        name: str,
+        stacks: Stacks,
+        note: str,
+        schedule: Schedule,
+        decided: PolicyResult | None,
+    ) -> PolicyPoint:
         costed = recost(self.problem, schedule, self.rules)
-        # Under the reference's rules its own figures count, whatever they leave unused.
         figures = decided or costed
-        note = note or describe(point.stacks)
+        note = note or describe(stacks)
         if costed.violations:
             more = len(costed.violations) - 1
             note += f"; {costed.violations[0]}" + (f" (and {more} more)" if more else "")
@@ -112,7 +129,7 @@ class DecidedPoints:
             legality=Legality.INFEASIBLE if costed.violations else Legality.FEASIBLE,
             energy_pj=figures.energy_pj,
             latency_cycles=figures.latency_cycles,
-            stacks=point.stacks,
+            stacks=stacks,
             note=note,
         )
 

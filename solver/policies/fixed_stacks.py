@@ -165,11 +165,7 @@ class FixedStacks:
     def _lift(self, stacks: Stacks) -> Placed | None:
         if not self.rules.joint_capacity:
             return None
-        plans = []
-        for stack in stacks:
-            if stack not in self._plans:
-                self._plans[stack] = self._lift_stack(stack)
-            plans.append(self._plans[stack])
+        plans = [self.lifted_stack(stack) for stack in stacks]
         if None in plans:
             return None
         schedule = Schedule(stacks=tuple(plan for plan in plans if plan is not None))
@@ -180,6 +176,12 @@ class FixedStacks:
             schedule.latency_cycles,
             "placed by rule, what overfilled a memory moved up",
         )
+
+    def lifted_stack(self, stack: FixedStack) -> StackPlan | None:
+        """One stack as `lifted` places it."""
+        if stack not in self._plans:
+            self._plans[stack] = self._lift_stack(stack)
+        return self._plans[stack]
 
     def _lift_stack(self, stack: FixedStack) -> StackPlan | None:
         """A stack moved up; where weights end in DRAM, the better of two ways to start."""

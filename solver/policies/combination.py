@@ -1,0 +1,116 @@
+"""The reference's best combination: its automatic cut, each stack with a tile and mode of its own.
+
+DeFiNES (section V, case study 2) takes the best of its sampled points stack by stack. Stacks
+meet in DRAM, so what they cost adds up; for a product they are weighed as at the best point
+with one tile for all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from cost.overlap import OverlapMode
+from cost.reference_graph import ReferenceRuleError
+from cost.reference_policy import NoMappingError
+from cost.schedule import Schedule
+from problems.problem import Problem
+from solver.policies.decided import DecidedPoints
+from solver.policies.defines import NAME, automatic_sets, grid_tiles
+from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
+from solver.policies.point import Legality, PolicyPoint, no_point, point_of
+from solver.scout import tangent
+
+Weights = tuple[float, float]
+"""Of pJ and of cycles."""
+PlaceOne = Callable[[FixedStack], Schedule | None]
+
+
+def combination_rows(
+    problem: Problem, decided: DecidedPoints, fixed: FixedStacks, single: PolicyPoint
+) -> list[PolicyPoint]:
+    """The combination as the rules decide it; repaired if need be.
+
+    `single`: the best point with one tile for all. Under the reference's own rules there is
+    no such row: they cost a schedule as a whole.
+    """
+    if not fixed.rules.joint_capacity:
+        return []
+    name = f"{NAME}, a tile per stack"
+    if single.energy_pj is None or single.latency_cycles is None:
+        return [no_point(name, single.note)]
+    weights = tangent(fixed.objective, single.energy_pj, single.latency_cycles)
+
+    def by_rule(stack: FixedStack) -> Schedule | None:
+        try:
+            return fixed.by_rule((stack,))
+        except (NoMappingError, ReferenceRuleError):
+            return None
+
+    def lifted(stack: FixedStack) -> Schedule | None:
+        plan = fixed.lifted_stack(stack)
+        return None if plan is None else Schedule(stacks=(plan,))
+
+    chosen = _choose(problem, fixed, weights, by_rule, overfilled=True)
+    if chosen is None:
+        return [no_point(name, "some stack fits with no tile")]
+    row = decided.cost_by_rule(name, chosen)
+    if row.legality is not Legality.INFEASIBLE:
+        return [row]
+    repaired = f"{name}, repaired"
+    able = _choose(problem, fixed, weights, lifted, overfilled=False)
+    if able is None:
+        return [row, no_point(repaired, "some stack fits with no tile")]
+    return [row, point_of(repaired, able, fixed.lifted(able), row.note, Legality.REPAIRED)]
+
+
+def _choose(
+    problem: Problem, fixed: FixedStacks, weights: Weights, place: PlaceOne, *, overfilled: bool
+) -> Stacks | None:
+    """For each stack of the automatic cut the tile and mode of least weighted cost."""
+    chosen = []
+    for layers in automatic_sets(problem):
+        best = _best_of(_candidates(problem, layers), fixed, weights, place, overfilled)
+        if best is None:
+            return None
+        chosen.append(best)
+    return tuple(chosen)
+
+
+def _candidates(problem: Problem, layers: tuple[int, ...]) -> list[FixedStack]:
+    """The stack in every tile of the grid and in every mode."""
+    size = problem.workload.layers[layers[-1]].sizes
+    tiles = {(min(x, size["OX"]), min(y, size["OY"])) for x, y in grid_tiles(problem)}
+    return [FixedStack(layers, x, y, mode) for mode in OverlapMode for x, y in sorted(tiles)]
+
+
+def _best_of(
+    candidates: list[FixedStack],
+    fixed: FixedStacks,
+    weights: Weights,
+    place: PlaceOne,
+    overfilled: bool,
+) -> FixedStack | None:
+    """The candidate that costs least as `place` has it; none is placed whose bound is above."""
+
+    def weighed(energy_pj: float, cycles: float) -> float:
+        cost = weights[0] * energy_pj + weights[1] * cycles
+        # Nothing fits: infinite, also at weight zero.
+        return math.inf if math.isnan(cost) else cost
+
+    ranked = sorted(
+        (weighed(*fixed.stack_bound(stack, overfilled=overfilled)), n)
+        for n, stack in enumerate(candidates)
+    )
+    found: FixedStack | None = None
+    least = math.inf
+    for bound, n in ranked:
+        if bound >= least:
+            break
+        placed = place(candidates[n])
+        if placed is None:
+            continue
+        cost = weighed(placed.energy_pj, placed.latency_cycles)
+        if cost < least:
+            found, least = candidates[n], cost
+    return found
