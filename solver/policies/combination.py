@@ -18,7 +18,7 @@ from problems.problem import Problem
 from solver.policies.decided import DecidedPoints
 from solver.policies.defines import NAME, automatic_sets, grid_tiles
 from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
-from solver.policies.point import Legality, PolicyPoint, no_point, point_of
+from solver.policies.point import Legality, PolicyPoint, describe, no_point, point_of
 from solver.scout import tangent
 
 Weights = tuple[float, float]
@@ -61,7 +61,7 @@ def combination_rows(
     able = _choose(problem, fixed, weights, lifted, overfilled=False)
     if able is None:
         return [row, no_point(repaired, "some stack fits with no tile")]
-    return [row, point_of(repaired, able, fixed.lifted(able), row.note, Legality.REPAIRED)]
+    return [row, point_of(repaired, able, fixed.best(able), describe(able), Legality.REPAIRED)]
 
 
 def _choose(
