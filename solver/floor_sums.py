@@ -197,6 +197,11 @@ class LayerSums:
             grid.costs[way, variant, i, j] = np.maximum(old, np.minimum(least, NEVER))
         grid.sharp[variant, i, j] = True
 
+    def codes(self, where: np.ndarray) -> list[int]:
+        """A number for each size marked in `where` [w, h], the same for tiles that are alike."""
+        i, j = np.nonzero(where)
+        return self.tables.size_codes(self.layer, self.grid.widths[i], self.grid.heights[j])
+
     def promise(
         self,
         variant: int,

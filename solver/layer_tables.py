@@ -79,6 +79,13 @@ class LayerTables:
         size = (height, width) if turned else (width, height)
         return TileKey((self._classes[layer], *size), turned)
 
+    def size_codes(self, layer: int, widths: np.ndarray, heights: np.ndarray) -> list[int]:
+        """A number for each size of tiles of a layer: equal where `tile_key` is."""
+        low, high = np.minimum(widths, heights), np.maximum(widths, heights)
+        across, down = (low, high) if self._symmetric[layer] else (widths, heights)
+        codes: list[int] = np.unique((across.astype(np.int64) << 32) + down).tolist()
+        return codes
+
     def layer_bounds(self, layer: int, width: int, height: int) -> np.ndarray:
         """[W, I, O levels, (pJ, cycles)] lower bounds of a layer-tile, over whole chains."""
         key = self.tile_key(layer, width, height).like

@@ -209,13 +209,24 @@ class Screen:
         }
 
     def count(self, near: Near) -> dict[tuple[int, int], int]:
-        """How many layer-tiles `sharpen` would bound by layer and variant, where there are any."""
+        """How many layer-tiles `sharpen` would bound by layer and variant, where it has any to put.
+
+        Those that stand for tiles of several layers count once: all alike are bounded together.
+        """
+        known: dict[tuple[int, int], set[int]] = {}
+        for layer, sums in self.layers.items():
+            for variant, sharp in enumerate(sums.grid.sharp):
+                of_class = known.setdefault((self.tables.alike(layer), variant), set())
+                of_class.update(sums.codes(sharp))
         found = {}
         for layer, sums in self.layers.items():
             for variant, need in self._wanted(layer, near).items():
-                count = int((need & ~sums.grid.sharp[variant]).sum())
-                if count:
-                    found[layer, variant] = count
+                missing = need & ~sums.grid.sharp[variant]
+                if missing.any():
+                    of_class = known[self.tables.alike(layer), variant]
+                    new = set(sums.codes(missing)) - of_class
+                    of_class |= new
+                    found[layer, variant] = len(new)
         return found
 
     def sharpen(
