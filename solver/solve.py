@@ -21,7 +21,9 @@ from solver.limits import SearchLimits, StoppedError
 from solver.objective import Objective
 from solver.option_plan import OptionPlan
 from solver.option_steps import plan_cost
-from solver.pins import Pins, pinned_ranges, pins_note, pins_to_dict
+from solver.pin_file import pins_note, pins_to_dict
+from solver.pinned_space import pinned_ranges
+from solver.pins import Pins
 from solver.prepare import cost_tables, search_limits, stated_space
 from solver.prune import Pool, make_pool, refine_by_layer, refine_near
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
@@ -60,10 +62,12 @@ def solve(
     limit gives the best schedule found and a valid bound. Raises InfeasibleError if the
     space holds no schedule, ProblemError for what the rules do not know (branches, padding).
     """
-    tables = cost_tables(problem, rules, timed=objective is not Objective.ENERGY)
+    inside = () if pins is None else pins.inside
+    timed = objective is not Objective.ENERGY
+    tables = cost_tables(problem, rules, timed=timed, inside=inside)
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
     if pins is not None:
-        ranges = pinned_ranges(problem, ranges, pins)
+        ranges = pinned_ranges(problem, rules, ranges, pins)
     space = stated_space(problem, ranges, tiles, modes, max_depth, rules)
     if pins is not None and pins != Pins():
         notes = (pins_note(problem, pins), *space.notes)
