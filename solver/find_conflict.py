@@ -236,6 +236,9 @@ def _why(limits: Limits, members: frozenset[int]) -> str:
         where = memories[0] if len(memories) == 1 else "any of " + ", ".join(memories)
         return f"{who} cannot do one step out of {where}"
     if not memories:
+        pins = [limits.restrictions[n - len(limits.sizes)] for n in members]
+        if any(pin.inside is not None for pin in pins):
+            return "no schedule keeps these limits"
         return "no division into stacks keeps these limits"
     if len(memories) == len(members):
         return "what is alive at a time does not fit"
