@@ -14,6 +14,7 @@ from cost.stack_tiles import StackTiling
 from solver.fitting import Fitting, fitting_places
 from solver.kind_tables import KindTables
 from solver.known_costs import KnownCosts
+from solver.layer_tables import TileKey
 from solver.mapping_store import EQUAL, MappedTile
 from solver.option_choices import NOTHING, LayerChoice, OptionChoices, PhaseChoice
 from solver.stack_option import StackOption, main_kind
@@ -30,7 +31,7 @@ class _Tile:
     kind: int
     layer: int
     index: int
-    size: tuple[int, int]
+    key: TileKey
     memories: tuple[int, int, int]
     weights: tuple[float, float]
     floor: tuple[float, float]
@@ -71,10 +72,10 @@ class ChoiceBuilder(KnownCosts):
         tiling, kinds = self._kinds(option)
         layers, phases = [], []
         for (k, e), memories in fitting.places.layers.items():
-            kind, size = kinds[k], kinds[k].kind.sizes[e]
+            kind = kinds[k]
             point, held = NOTHING, np.zeros(len(self.tables.domains.sizes_bits), dtype=np.int64)
             if tiling.graph.layers[e].computes:
-                tile = MappedTile(self.tables.tile_key(option.layers[e], *size), memories, weights)
+                tile = MappedTile(self.tables.key_of(option, kind.kind, e), memories, weights)
                 found = self.mappings.some_within(tile, fitting.budgets[k, e])
                 if not found:
                     return None
@@ -166,7 +167,7 @@ class ChoiceBuilder(KnownCosts):
                 kind=k,
                 layer=e,
                 index=option.layers[e],
-                size=kinds[k].kind.sizes[e],
+                key=self.tables.key_of(option, kinds[k].kind, e),
                 memories=memories,
                 weights=weights,
                 floor=self._entry_floor(kinds[k], e, memories),
@@ -296,10 +297,9 @@ class ChoiceBuilder(KnownCosts):
         cutoff: float,
     ) -> None:
         """Search the mappings of a choice that has none yet; later builds will know them."""
-        index = choices.option.layers[choice.layer]
-        size = choices.tables[choice.kind].kind.sizes[choice.layer]
-        memories = (choice.weight, choice.operand, choice.output)
-        tile = MappedTile(self.tables.tile_key(index, *size).plain, memories, weights)
+        kind = choices.tables[choice.kind].kind
+        key = self.tables.key_of(choices.option, kind, choice.layer)
+        tile = MappedTile(key.plain, choice.memories, weights)
         if tile in self._fresh:
             return  # another kind of tile of the same size asked already
         self._fresh.add(tile)
@@ -319,7 +319,7 @@ class ChoiceBuilder(KnownCosts):
         may run short beside it, those that hold less.
         """
         weights, memories = tile.weights, tile.memories
-        mapped = MappedTile(self.tables.tile_key(tile.index, *tile.size), memories, weights)
+        mapped = MappedTile(tile.key, memories, weights)
         n_memories = len(self.tables.domains.sizes_bits)
         least = tuple(tile.tensors.get(m, 0) for m in range(n_memories))
 

@@ -92,10 +92,11 @@ def _solve(args: argparse.Namespace) -> int:
 
     rules = RULE_SETS[args.rules]
     pins = _pins(problem, args)
-    from solver.pins import NoDivisionError
+    from solver.pinned_space import NoDivisionError
 
     try:
-        result = _search(problem, args, rules, pins)
+        with _pin_file_named(args):
+            result = _search(problem, args, rules, pins)
     except (InfeasibleError, NoDivisionError) as error:
         raise _with_all_limits(error, problem, args, rules, pins) from None
     with _interrupts_held():
@@ -120,9 +121,21 @@ def _solve(args: argparse.Namespace) -> int:
 
 def _pins(problem: Problem, args: argparse.Namespace) -> Pins:
     """What is fixed by hand."""
-    from solver.pins import Pins, read_pins
+    from solver.pin_file import read_pins
+    from solver.pins import Pins
 
     return Pins() if args.pin is None else read_pins(args.pin, problem)
+
+
+@contextlib.contextmanager
+def _pin_file_named(args: argparse.Namespace) -> Iterator[None]:
+    """What only the space shows to be wrong with a pin file is told with its name, too."""
+    from solver.pinned_space import PinnedMappingError
+
+    try:
+        yield
+    except PinnedMappingError as error:
+        raise error.in_file(str(args.pin)) from None
 
 
 def _narrowing(args: argparse.Namespace, pins: Pins) -> Narrowing:
@@ -276,7 +289,7 @@ def _explain(args: argparse.Namespace) -> int:
     from solver.explain import Question, explain
     from solver.explain_report import answer_report, write_answer
     from solver.limits import StoppedError
-    from solver.pins import layer_position
+    from solver.pin_file import layer_position
 
     pins = _pins(problem, args)
     question = Question(
@@ -294,9 +307,10 @@ def _explain(args: argparse.Namespace) -> int:
         time_limit_s=args.time_limit,
     )
     try:
-        answer = explain(
-            question, lambda changed, pins: _search(changed, args, question.rules, pins)
-        )
+        with _pin_file_named(args):
+            answer = explain(
+                question, lambda changed, pins: _search(changed, args, question.rules, pins)
+            )
     except StoppedError as stop:
         return _fail(STOPPED, f"stopped before it was clear whether all limits can be kept{stop}")
     if args.output is not None:

@@ -22,7 +22,7 @@ from solver.option_plan import OptionPlan
 from solver.option_steps import plan_cost
 from solver.prepare import cost_tables
 from solver.prune import Pool, make_pool
-from solver.restrictions import Narrowing, restricted_ranges, restrictions
+from solver.restrictions import Narrowing, kept_inside, restricted_ranges, restrictions
 from solver.scout import Scout, floor_of
 from solver.screen import Screen
 from solver.smallest_conflict import smallest_conflict
@@ -161,9 +161,17 @@ class CostQuestions:
     search: SearchLimits
 
     def __post_init__(self) -> None:
-        self.tables = cost_tables(self.problem, self.rules)
-        self.builder = ChoiceBuilder(self.tables, self.search.left)
         self.restrictions = restrictions(self.problem, self.narrowing)
+        self._builders: dict[frozenset[int], ChoiceBuilder] = {}
+
+    def _builder(self, kept: frozenset[int]) -> ChoiceBuilder:
+        """Who builds choices under the restrictions `kept`; one for all that fix alike inside."""
+        numbers = frozenset(n for n in kept if self.restrictions[n].inside is not None)
+        if numbers not in self._builders:
+            inside = kept_inside(self.restrictions[n] for n in sorted(numbers))
+            tables = cost_tables(self.problem, self.rules, inside=inside)
+            self._builders[numbers] = ChoiceBuilder(tables, self.search.left)
+        return self._builders[numbers]
 
     def _pool(self, kept: frozenset[int], limits: CostLimits) -> Pool:
         """Options of the space of the restrictions `kept` that may keep the limits."""
@@ -171,29 +179,30 @@ class CostQuestions:
         ranges = restricted_ranges(
             self.problem, self.rules, self.narrowing, active, self.restrictions
         )
-        pool = make_pool(Screen(self.tables, ranges))
+        pool = make_pool(Screen(self._builder(kept).tables, ranges))
         pool.prune(Objective.ENERGY, limits.energy_pj)
         pool.prune(Objective.LATENCY, limits.latency_cycles)
         return pool
 
-    def _ask(self, pool: Pool, limits: CostLimits, *, early: bool = True) -> _Question:
-        return _Question(
-            pool=pool, builder=self.builder, search=self.search, limits=limits, early=early
-        )
+    def _ask(
+        self, kept: frozenset[int], pool: Pool, limits: CostLimits, *, early: bool = True
+    ) -> _Question:
+        builder = self._builder(kept)
+        return _Question(pool=pool, builder=builder, search=self.search, limits=limits, early=early)
 
     def keeps(self, kept: frozenset[int], limits: CostLimits) -> bool:
         """Whether some schedule within the restrictions `kept` keeps the limits."""
         pool = self._pool(kept, limits)
         if not np.isfinite(floor_of(pool)[0]):
             return False
-        question = self._ask(pool, limits)
+        question = self._ask(kept, pool, limits)
         objective = Objective.EDP
         if not np.isfinite(limits.energy_pj):
             objective = Objective.LATENCY
         elif not np.isfinite(limits.latency_cycles):
             objective = Objective.ENERGY
         try:
-            Scout(pool, self.builder, self.search, objective, question.found).run()
+            Scout(pool, question.builder, self.search, objective, question.found).run()
             if objective is Objective.EDP:
                 question.between(0)
             else:
@@ -222,7 +231,7 @@ class CostQuestions:
         pool = self._pool(kept, other)
         if not np.isfinite(floor_of(pool)[0]):
             return float("inf"), False
-        question = self._ask(pool, limits, early=False)
+        question = self._ask(kept, pool, limits, early=False)
         stopped = False
         try:
             if other.asked:

@@ -14,10 +14,12 @@ from solver.conflict import Conflict, ConflictError
 from solver.cost_conflict import CostLimits, find_cost_conflict
 from solver.find_conflict import find_conflict
 from solver.limits import StoppedError
-from solver.pins import NoDivisionError, Pins, joined
+from solver.pinned_space import NoDivisionError, check_mappings
+from solver.pins import Pins, joined
 from solver.prepare import search_limits
-from solver.restrictions import Narrowing
+from solver.restrictions import Narrowing, restricted_ranges, restrictions
 from solver.result import Result, Status
+from solver.space import StackRange
 
 REASON_SECONDS = 60.0
 """How long the reason is looked for once a solve has proven that there is no schedule."""
@@ -90,6 +92,7 @@ def explain(question: Question, solve: Solve) -> Answer:
     """
     problem, pins = question.problem, question.narrowing.pins
     costs = question.costs
+    check_mappings(problem, question.rules, _narrowed(question), pins)
     if costs.asked or not question.changes:
         conflict = _conflict(question)
         if conflict is not None:
@@ -116,6 +119,13 @@ def explain(question: Question, solve: Solve) -> Answer:
     if question.more_memory:
         cases += memory_cases(problem, changed, question.more_memory)
     return Answer(question=question, best=best, cases=tuple(cases))
+
+
+def _narrowed(question: Question) -> tuple[StackRange, ...]:
+    """The space that all limits of a question leave."""
+    problem, rules, narrowing = question.problem, question.rules, question.narrowing
+    limits = restrictions(problem, narrowing)
+    return restricted_ranges(problem, rules, narrowing, limits, limits)
 
 
 def _conflict(question: Question) -> Conflict | None:

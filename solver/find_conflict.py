@@ -18,7 +18,7 @@ from solver.feasible import has_schedule
 from solver.limits import SearchLimits, StoppedError
 from solver.one_step import can_step, step_demands
 from solver.prepare import cost_tables
-from solver.restrictions import Narrowing, restricted_ranges, restrictions
+from solver.restrictions import Narrowing, kept_inside, restricted_ranges, restrictions
 from solver.smallest_conflict import LimitSet, Size, smallest_conflict
 
 DEMAND_SECONDS = 10.0
@@ -77,7 +77,8 @@ class Limits:
         changed = replace(self.problem, hardware=replace(hardware, memories=memories))
         active = [x for n, x in enumerate(self.restrictions, len(self.sizes)) if n in kept]
         ranges = restricted_ranges(changed, self.rules, self.narrowing, active, self.restrictions)
-        return has_schedule(cost_tables(changed, self.rules), ranges, self.end, search)
+        tables = cost_tables(changed, self.rules, inside=kept_inside(active))
+        return has_schedule(tables, ranges, self.end, search)
 
     def demand(self, number: int, members: frozenset[int]) -> tuple[int, bool]:
         """Least size in bits of memory `number` of a conflict that would do.
@@ -235,6 +236,9 @@ def _why(limits: Limits, members: frozenset[int]) -> str:
         where = memories[0] if len(memories) == 1 else "any of " + ", ".join(memories)
         return f"{who} cannot do one step out of {where}"
     if not memories:
+        pins = [limits.restrictions[n - len(limits.sizes)] for n in members]
+        if any(pin.inside is not None for pin in pins):
+            return "no schedule keeps these limits"
         return "no division into stacks keeps these limits"
     if len(memories) == len(members):
         return "what is alive at a time does not fit"

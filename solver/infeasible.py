@@ -22,11 +22,13 @@ def explain_infeasible(tables: StackTables) -> InfeasibleError:
             for way in step_demands(tables, index)
         ]
         worst = max(worst, min(ways, default=worst))
-    _, layer, memory, bits = worst
+    fullness, layer, memory, bits = worst
     name = problem.hardware.memories[memory].name
+    step = f"layer {problem.workload.layers[layer].name} cannot do one step out of {name}"
+    if fullness <= 1:
+        step = f"every layer can do one step, and {name} is nearest to its limit then"
     return InfeasibleError(
-        f"no schedule of {problem.source} fits; layer {problem.workload.layers[layer].name} "
-        f"cannot do one step out of {name}",
+        f"no schedule of {problem.source} fits; {step}",
         demand=bits,
         limit=tables.domains.sizes_bits[memory],
         unit="bits",

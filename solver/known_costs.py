@@ -11,7 +11,8 @@ from cost.kind_paths import cheapest, weigh_table
 from cost.mapping_search import weigh_point
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables
-from solver.mapping_store import MappedTile, MappingStore, Memories
+from solver.mapping_store import MappedTile, MappingStore
+from solver.pinned_inside import FREE, Memories
 from solver.stack_option import StackOption, tiles_that_run
 from solver.stack_tables import PRICE_ROUNDS, StackTables
 
@@ -72,12 +73,13 @@ class KnownCosts:
         for kind in kinds:
             cost_f = weigh_table(kind.f, *weights)
             export = weigh_table(kind.exports, *weights)
-            for e, size in enumerate(kind.kind.sizes):
-                if not kind.runs[e] or not tiling.graph.layers[e].computes:
+            for e, layer in enumerate(tiling.graph.layers):
+                if not kind.runs[e] or not layer.computes:
                     continue
-                key = self.tables.tile_key(option.layers[e], *size)
+                key = self.tables.key_of(option, kind.kind, e)
                 known = self.mappings.costs(key, weights)
-                rough = self._rough.get((*key.like, weights), {})
+                # What is fixed is known, and nothing that tiles like it make do with.
+                rough = {} if key.pinned != FREE else self._rough.get((*key.like, weights), {})
                 for memories in {*known, *rough}:
                     if not self._is_open(kind, e, memories, cost_f):
                         continue  # only where this tile, too, may have its tensors
@@ -106,13 +108,18 @@ class KnownCosts:
         return bool(np.isfinite(costs[(e, *self._entry(kind, e, memories))]))
 
     def _only_in_place(self, cost_f: np.ndarray, kind: KindTables) -> np.ndarray:
-        """Costs [layer, W, I, O] that are infinite for tensors that do not rest in DRAM."""
+        """Costs [layer, W, I, O] that are infinite for tensors that do not rest in DRAM.
+
+        Of a layer that cannot have all there, because places are fixed, all stay open.
+        """
         dram = self.tables.domains.dram
         out = np.full_like(cost_f, np.inf)
         i, o = kind.inputs.index(dram), kind.outputs.index(dram)
         for e, memories in enumerate(kind.weights):
             w = memories.index(dram) if dram in memories else 0
             out[e, w, i, o] = cost_f[e, w, i, o]
+            if not np.isfinite(out[e, w, i, o]):
+                out[e] = cost_f[e]
         return out
 
     def _makes_do(self, tile: MappedTile) -> bool:
@@ -166,10 +173,9 @@ class KnownCosts:
                     if not kind.runs[e] or not tiling.graph.layers[e].computes:
                         continue
                     memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
-                    size = kind.kind.sizes[e]
                     energy, cycles = (kind.f[e, w, i, o] - kind.exports[e, o]).tolist()
                     bound = weights[0] * energy + weights[1] * cycles
-                    key = self.tables.tile_key(option.layers[e], *size)
+                    key = self.tables.key_of(option, kind.kind, e)
                     tile = MappedTile(key, memories, weights)
                     if self.mappings.is_hard(tile, self.patience):
                         fresh |= not self._makes_do(tile)

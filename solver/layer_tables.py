@@ -15,6 +15,7 @@ from cost.mapping_search import size_vector
 from cost.rules import RuleSet
 from problems.problem import Problem
 from problems.workload import Operand
+from solver.pinned_inside import FREE
 
 NEVER = 1e200
 """Stands for infinity where costs are multiplied by what may be zero."""
@@ -26,16 +27,18 @@ TILES_A_TURN = 32
 class TileKey:
     """A layer-tile by what it costs: `like` (layer, width, height) stands for all alike.
 
-    `turned`: the tile is the transpose of the one that stands for it.
+    `turned`: the tile is the transpose of the one that stands for it. `pinned`: number of what
+    is fixed of its mapping (`solver.pinned_inside`), which it shares with no other layer.
     """
 
     like: tuple[int, int, int]
     turned: bool = False
+    pinned: int = FREE
 
     @property
     def plain(self) -> TileKey:
         """The key of the tile that stands for all alike."""
-        return TileKey(self.like)
+        return TileKey(self.like, pinned=self.pinned)
 
 
 class LayerTables:

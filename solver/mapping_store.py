@@ -27,6 +27,7 @@ from cost.merged_loops import MergedLoops, merged_loops
 from cost.quick_mapping import quick_mapping
 from solver.layer_tables import TileKey
 from solver.limits import TooHardError
+from solver.pinned_inside import FREE, Memories
 from solver.stack_tables import StackTables
 
 FIRST_FRONT, WIDENING, WIDEST_FRONT = 1e-3, 8.0, 16.0
@@ -37,9 +38,6 @@ MOST_CHAINS = 200_000
 stopped and left."""
 EQUAL = 1e-12
 """Relative width of the first look beside the best: mappings of equal cost."""
-
-Memories = tuple[int, int, int]
-"""Memories of W, I and O."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,10 @@ def _threads() -> ThreadPoolExecutor:
 
 
 class MappingStore:
-    """Best mappings of layer-tiles, their bounds until they are known, and fronts."""
+    """Best mappings of layer-tiles, their bounds until they are known, and fronts.
+
+    Mappings fixed by hand are known from the beginning.
+    """
 
     def __init__(self, tables: StackTables, pause: Callable[[], object] | None = None) -> None:
         self.tables = tables
@@ -76,14 +77,23 @@ class MappingStore:
 
     def costs(self, key: TileKey, weights: tuple[float, float]) -> Mapping[Memories, float]:
         """Lower bounds of the weighted cost by placement, exact where the best is known."""
+        if key.pinned != FREE:
+            return {
+                memories: min(weigh_point(weights, point) for point in points)
+                for memories, points in self._pinned(key).items()
+            }
         return self._costs.get((*key.like, weights), {})
 
     def best(self, tile: MappedTile) -> tuple[MappingPoint, ...] | None:
         """The best mapping if it is known; empty where nothing fits."""
+        if tile.key.pinned != FREE:
+            return self._all_pinned(tile)[:1]
         return self._turned(tile, self._best.get(self._plain(tile)))
 
     def front(self, tile: MappedTile) -> tuple[float, tuple[MappingPoint, ...]]:
         """(weighted cost looked up to, mappings) of a tile whose best is known."""
+        if tile.key.pinned != FREE:
+            return np.inf, self._all_pinned(tile)
         plain = self._plain(tile)
         best = self._best[plain]
         reached, points = self._fronts.get(plain, (weigh_point(tile.weights, best[0]), best))
@@ -92,7 +102,7 @@ class MappingStore:
     def step(self, tile: MappedTile, bound: float) -> bool:
         """Look closer at a tile's best mapping; False if it is known."""
         tile = self._plain(tile)
-        if tile in self._best:
+        if self.best(tile) is not None:
             return False
         costs = self._costs.setdefault((*tile.key.like, tile.weights), {})
         if tile.memories not in costs and tile.weights[1] > 0:
@@ -109,7 +119,7 @@ class MappingStore:
         """
         waiting: dict[MappedTile, float] = {}
         for tile, bound in bounds.items():
-            if self._plain(tile) not in self._best:
+            if self.best(tile) is None:
                 waiting.setdefault(self._plain(tile), bound)
         if len(waiting) < 2 or np.isfinite(self.budget):
             for tile, bound in waiting.items():
@@ -144,7 +154,10 @@ class MappingStore:
         return self._turned(tile, self._some[key]) or ()
 
     def some_within(self, tile: MappedTile, budget: np.ndarray) -> tuple[MappingPoint, ...]:
-        """The same with so many bits [memory] free."""
+        """The same with so many bits [memory] free; of mappings fixed by hand the cheapest."""
+        if tile.key.pinned != FREE:
+            points = self._all_pinned(tile)
+            return tuple(p for p in points if np.all(np.array(p.held_bits) <= budget))[:1]
         plain = self._plain(tile)
         key = plain, tuple(budget.tolist())
         if key not in self._within:
@@ -155,7 +168,7 @@ class MappingStore:
     def find_best(self, tile: MappedTile, bound: float, patience: float = np.inf) -> None:
         """Search the best mapping of a tile to the end, or until it counts as hard."""
         tile = self._plain(tile)
-        while tile not in self._best and not self.is_hard(tile, patience):
+        while self.best(tile) is None and not self.is_hard(tile, patience):
             self._search(tile, bound)
 
     def widen(self, tile: MappedTile, cutoff: float) -> None:
@@ -183,6 +196,15 @@ class MappingStore:
         # Sums in another order may put the best itself a hair beyond the goal.
         whole = tuple(point for some in front for point in self._split(tile, some))
         self._fronts[tile] = (goal, whole or self._best[tile])
+
+    def _pinned(self, key: TileKey) -> Mapping[Memories, tuple[MappingPoint, ...]]:
+        """The mappings fixed for a tile, by placement."""
+        return self.tables.inside.points(key.pinned, key.like[1:])
+
+    def _all_pinned(self, tile: MappedTile) -> tuple[MappingPoint, ...]:
+        """The mappings fixed for a tile as it is placed, cheapest first."""
+        points = self._pinned(tile.key).get(tile.memories, ())
+        return tuple(sorted(points, key=lambda point: weigh_point(tile.weights, point)))
 
     def _resting(self, tile: MappedTile) -> list[tuple[tuple[int, ...], int]]:
         """The chain of each operand, and the memory in which its tensor rests."""

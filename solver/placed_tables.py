@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -17,7 +18,9 @@ from cost.stack_tiles import StackTiling, TileKind, tile_stack
 from problems.problem import Problem
 from problems.workload import Operand
 from solver.kind_tables import KindTables, fetching_edge
-from solver.layer_tables import LayerTables
+from solver.layer_tables import LayerTables, TileKey
+from solver.pinned_inside import FREE, PinnedInside
+from solver.pins import LayerOfStack
 from solver.placements import (
     MemoryDomains,
     h_memories,
@@ -52,10 +55,21 @@ class _WaysIn(NamedTuple):
 
 
 class PlacedTables(LayerTables):
-    """Caches tables of stacks, too: tilings, copy phases, and layer-tiles by placement."""
+    """Caches tables of stacks, too: tilings, copy phases, and layer-tiles by placement.
 
-    def __init__(self, problem: Problem, rules: RuleSet, *, timed: bool = True) -> None:
+    `inside`: what is fixed by hand of the layers of stacks.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        rules: RuleSet,
+        *,
+        timed: bool = True,
+        inside: Iterable[LayerOfStack] = (),
+    ) -> None:
         super().__init__(problem, rules, timed=timed)
+        self.inside = PinnedInside(problem, rules, inside)
         self.domains: MemoryDomains = memory_domains(problem.hardware)
         self.copies = build_copy_tables(problem.hardware)
         self._phases: dict[tuple[object, ...], np.ndarray] = {}
@@ -82,6 +96,17 @@ class PlacedTables(LayerTables):
         self, layers: tuple[int, ...], tile_x: int, tile_y: int, mode: OverlapMode
     ) -> StackTiling:
         return tile_stack(self.graph(layers), tile_x, tile_y, mode, self.rules, self._along)
+
+    def key_of(self, option: StackOption, kind: TileKind, e: int) -> TileKey:
+        """What stands for layer e of a kind of tile wherever only its cost and mapping matter."""
+        layer, size = option.layers[e], kind.sizes[e]
+        own_weights = self._maps_own_weights(layer, kind)
+        number = self.inside.number(option.layers, layer, size, own_weights=own_weights)
+        return (
+            self.tile_key(layer, *size)
+            if number == FREE
+            else TileKey((layer, *size), pinned=number)
+        )
 
     def source_of(self, option: StackOption, graph: StackGraph, tensor: int) -> int:
         """Memory of the whole map of a tensor from outside, -1 for one made in the stack."""
@@ -148,6 +173,14 @@ class PlacedTables(LayerTables):
                 pairs.append(None)
                 continue
             self._fill_layer(f[e], option, kind, e, weights[e], last=e == n - 1)
+            self.inside.keep_layer(
+                f[e, : len(weights[e])],
+                option.layers,
+                option.layers[e],
+                kind.sizes[e],
+                (weights[e], domains.inputs, domains.outputs),
+                own_weights=self._maps_own_weights(option.layers[e], kind),
+            )
             f[e] += exports[e][None, None]
             table = self._phase(
                 option,
@@ -164,6 +197,8 @@ class PlacedTables(LayerTables):
                 ),
                 same_h=use_key is not None and use_key == make_key,
             )
+            at = option.layers, option.layers[e]
+            table = self.inside.kept_phase(table, *at, h_use[e], h_make[e], v[e])
             pairs.append(table if seconds[e] != (-1,) else None)
             least = table.min(axis=1)
             a, b, c, d, k, _ = least.shape
@@ -292,12 +327,15 @@ class PlacedTables(LayerTables):
         hardware = self.problem.hardware
         if self.problem.workload.layers[layer].kind.joins:
             return (-1,)
-        if not self.rules.charge_weight_arrival and kind.loads_weights:
-            # The reference maps the first tile's weights over the whole chain.
-            workload_layer = self.problem.workload.layers[layer]
-            if workload_layer.has_weights:
-                return (self.domains.dram,)
+        if self._maps_own_weights(layer, kind):
+            return (self.domains.dram,)
         return weight_memories(self.domains, hardware, self.problem.workload.layers[layer])
+
+    def _maps_own_weights(self, layer: int, kind: TileKind) -> bool:
+        """Whether weights are mapped over the whole chain: the reference's in its first tile."""
+        if self.rules.charge_weight_arrival or not kind.loads_weights:
+            return False
+        return self.problem.workload.layers[layer].has_weights
 
     def _fill_layer(
         self,

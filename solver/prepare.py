@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 
 from cost.known_workloads import check_known
 from cost.overlap import OverlapMode
 from cost.rules import RuleSet
 from problems.problem import Problem
 from solver.limits import SearchLimits
+from solver.pins import LayerOfStack
 from solver.result import Space
 from solver.space import StackRange, TileSpace
 from solver.stack_tables import StackTables
 
 
-def cost_tables(problem: Problem, rules: RuleSet, *, timed: bool = True) -> StackTables:
+def cost_tables(
+    problem: Problem,
+    rules: RuleSet,
+    *,
+    timed: bool = True,
+    inside: Iterable[LayerOfStack] = (),
+) -> StackTables:
     """Tables of a problem; ProblemError for what the rules do not know.
 
-    Where latency is of no interest they need not be `timed`; see `LayerTables`.
+    Where latency is of no interest they need not be `timed`; see `LayerTables`. `inside`: what
+    is fixed by hand of the layers of stacks.
     """
     check_known(problem, rules)
-    return StackTables(problem, rules, timed=timed)
+    return StackTables(problem, rules, timed=timed, inside=inside)
 
 
 def search_limits(time_limit_s: float | None, workers: int | None, seed: int) -> SearchLimits:

@@ -30,9 +30,9 @@ WORTHWHILE = 0.01
 TILES_AN_OPTION, TILES_AN_OPTION_AND_LAYER, LEAST_TILES = 2.0, 0.5, 100
 """Layer-tiles that may be bounded for each option that they may decide, in all and of one layer,
 and how many take as long as passing over the pool once; only speed depends on them."""
-OPTIONS_ALIVE_A_TILE = 100
-"""Options not pruned yet for each of which one layer-tile more may be bounded: what is learnt
-about the most promising ones leaves fewer of all others; only speed depends on it."""
+LARGE_POOL = 1_000_000
+"""Options alive from which on the tiles of few promising ones are worth it, too: what is learnt
+about those leaves fewer of all others; only speed depends on it."""
 OPTIONS_A_TILE, WIDER = 500, 2.0
 """Options that are passed over in the time that a layer-tile takes, and the growth of the reach
 where the tiles within take less time than the pass; only speed depends on them."""
@@ -269,7 +269,7 @@ def refine_near(
         near = _near(pool, objective, incumbent, weights, reach)
         options = sum(int(mask.sum()) for _, mask in near)
         tiles = pool.screen.count(near)
-        most = max(TILES_AN_OPTION * options, pool.alive() / OPTIONS_ALIVE_A_TILE)
+        most = MOST_TILES if pool.alive() >= LARGE_POOL else TILES_AN_OPTION * options
         if not tiles or sum(tiles.values()) > min(MOST_TILES, most):
             return
         pool.screen.sharpen(tiles, near, pause)

@@ -1,13 +1,14 @@
 """What a user may narrow the space by, one limit at a time, so that each can be lifted.
 
-Pins are taken apart: the layers of a stack, its tile, its mode and its memory are four limits.
-The last three only say something of a stack of exactly those layers. Lifting a limit never
+Pins are taken apart: the layers of a stack, its tile, its mode, the memories of its input and its
+output, and of each of its layers every memory and its mappings are limits of their own. All but
+the first only say something of a stack of exactly those layers. Lifting a limit never
 takes anything out of the space, so sizes that a lifted limit named stay beside the usual ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -15,7 +16,7 @@ from cost.overlap import OverlapMode
 from cost.rules import RuleSet
 from cost.stack_graph import consumers
 from problems.problem import Problem
-from solver.pins import PinnedStack, Pins
+from solver.pins import LayerOfStack, PinnedLayer, PinnedStack, Pins
 from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
 
 
@@ -28,7 +29,9 @@ class What(StrEnum):
     LAYERS = "layers of a stack"
     TILE = "tile of a stack"
     MODE = "mode of a stack"
+    SOURCE = "memory of a stack's input"
     TARGET = "memory of a stack's output"
+    INSIDE = "memory or mappings of a layer in a stack"
     CUT = "cut"
     FUSED = "fused"
 
@@ -45,13 +48,17 @@ class Narrowing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restriction:
-    """One limit of a narrowing: `name` as reports have it, `value` and how to lift it."""
+    """One limit of a narrowing: `name` as reports have it, `value` and how to lift it.
+
+    `inside`: what it fixes of a layer of the stack.
+    """
 
     what: What
     name: str
     value: str
     lever: str
     stack: PinnedStack | None = None
+    inside: PinnedLayer | None = None
     layers: tuple[int, ...] = ()
 
 
@@ -81,14 +88,40 @@ def restrictions(problem: Problem, narrowing: Narrowing) -> tuple[Restriction, .
             )
         if stack.mode is not None:
             found.append(pin(What.MODE, f"mode of {name}", stack.mode.value, stack=stack))
+        if stack.source is not None:
+            memory = problem.hardware.memories[stack.source].name
+            found.append(pin(What.SOURCE, f"input of {name}", memory, stack=stack))
         if stack.target is not None:
             memory = problem.hardware.memories[stack.target].name
             found.append(pin(What.TARGET, f"output of {name}", memory, stack=stack))
+        for what, value, one in _inside(problem, stack):
+            found.append(pin(What.INSIDE, f"{what} in {name}", value, stack=stack, inside=one))
     for layer in narrowing.pins.cut_after:
         found.append(pin(What.CUT, f"cut after {names[layer]}", "a stack ends", layers=(layer,)))
     for group in narrowing.pins.fused:
         found.append(pin(What.FUSED, f"fused {text(group)}", "one stack", layers=group))
     return tuple(found)
+
+
+def _inside(problem: Problem, stack: PinnedStack) -> Iterator[tuple[str, str, PinnedLayer]]:
+    """What is fixed of the layers of a stack, one by one: (name, value, the pin)."""
+    for layer in stack.inside:
+        name = problem.workload.layers[layer.position].name
+        for what, memory in layer.memories:
+            one = PinnedLayer(position=layer.position, memories=((what, memory),))
+            yield f"{what} of {name}", problem.hardware.memories[memory].name, one
+        if layer.mappings:
+            one = PinnedLayer(position=layer.position, mappings=layer.mappings)
+            yield f"mapping of {name}", f"{len(layer.mappings)} given", one
+
+
+def kept_inside(kept: Iterable[Restriction]) -> tuple[LayerOfStack, ...]:
+    """What the `kept` restrictions fix of the layers of stacks: tables have to know it."""
+    return tuple(
+        (limit.stack.layers, limit.inside)
+        for limit in kept
+        if limit.stack is not None and limit.inside is not None
+    )
 
 
 def _option(what: What, value: str, lever: str) -> Restriction:
@@ -102,9 +135,9 @@ def restricted_ranges(
     kept: Iterable[Restriction],
     all_of_them: Iterable[Restriction],
 ) -> tuple[StackRange, ...]:
-    """The space that only the `kept` restrictions narrow.
+    """The space that only the `kept` restrictions narrow, but for the insides of stacks.
 
-    Some stacks, but perhaps none that lead to the end of the network.
+    Some stacks, but perhaps none that lead to the end of the network. See `kept_inside`.
     """
     active = tuple(kept)
     whats = {restriction.what for restriction in active}
@@ -159,6 +192,8 @@ def _applied(
         return replace(r, widths=width, heights=height)
     if what is What.MODE and stack.mode is not None:
         return replace(r, modes=(stack.mode,)) if stack.mode in r.modes else None
+    if what is What.SOURCE and stack.source is not None:
+        return replace(r, sources=(stack.source,)) if stack.source in r.sources else None
     if what is What.TARGET and stack.target is not None:
         return replace(r, targets=(stack.target,)) if stack.target in r.targets else None
     return r

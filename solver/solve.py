@@ -10,7 +10,9 @@ from cost.rules import EXACT, RuleSet
 from cost.stack_graph import consumers
 from problems.problem import Problem
 from solver.objective import Objective
-from solver.pins import Pins, pinned_ranges, pins_note, pins_to_dict
+from solver.pin_file import pins_note, pins_to_dict
+from solver.pinned_space import pinned_ranges
+from solver.pins import Pins
 from solver.prepare import cost_tables, search_limits, stated_space
 from solver.result import Result, TracePoint
 from solver.search import Search
@@ -39,10 +41,12 @@ def solve(
     limit gives the best schedule found and a valid bound. Raises InfeasibleError if the
     space holds no schedule, ProblemError for what the rules do not know (branches, padding).
     """
-    tables = cost_tables(problem, rules, timed=objective is not Objective.ENERGY)
+    inside = () if pins is None else pins.inside
+    timed = objective is not Objective.ENERGY
+    tables = cost_tables(problem, rules, timed=timed, inside=inside)
     ranges = stack_ranges(problem, rules, tiles, modes, max_depth)
     if pins is not None:
-        ranges = pinned_ranges(problem, ranges, pins)
+        ranges = pinned_ranges(problem, rules, ranges, pins)
     space = stated_space(problem, ranges, tiles, modes, max_depth, rules)
     if pins is not None and pins != Pins():
         notes = (pins_note(problem, pins), *space.notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -16,6 +16,7 @@ from cost.stack_tiles import StackTiling, TileKind
 from problems.problem import Problem
 from solver.kind_tables import KindTables
 from solver.occupancy import occupancy
+from solver.pins import LayerOfStack
 from solver.placed_tables import KEPT_TILINGS, PlacedTables
 from solver.stack_option import StackOption, main_kind, tiles_that_run
 
@@ -28,8 +29,15 @@ KEPT_TABLES = 4096
 class StackTables(PlacedTables):
     """Caches what kinds of tile cost beside each other and whole maps, and bounds options."""
 
-    def __init__(self, problem: Problem, rules: RuleSet, *, timed: bool = True) -> None:
-        super().__init__(problem, rules, timed=timed)
+    def __init__(
+        self,
+        problem: Problem,
+        rules: RuleSet,
+        *,
+        timed: bool = True,
+        inside: Iterable[LayerOfStack] = (),
+    ) -> None:
+        super().__init__(problem, rules, timed=timed, inside=inside)
         self._arriving: dict[tuple[int, tuple[int, ...]], np.ndarray | None] = {}
         self._tables = lru_cache(KEPT_TABLES)(self._one_kind)
         self._floors_by_kind = lru_cache(KEPT_TILINGS)(self._sum_floors)

@@ -22,7 +22,10 @@ from problems.workload import Operand
 from solver.certificate import RELATIVE_TOLERANCE, AnswerStack, Frame, certificate_faults
 from solver.cuts import cuts
 from solver.objective import Objective
-from solver.pins import Pins, pinned_ranges, pins_from_dict
+from solver.pin_faults import pin_faults
+from solver.pin_file import pins_from_dict
+from solver.pinned_space import PinnedMappingError, pinned_ranges
+from solver.pins import Pins
 from solver.result import Status
 from solver.schedule_file import (
     TOP_KEYS,
@@ -71,7 +74,8 @@ def verify(document: Mapping[str, Any], problem: Problem | None = None) -> Verif
     if problem is None:
         problem = load_problem(name)
     faults = [*_name_faults(document, problem), *_record_faults(document)]
-    ranges = _stated_space(document, problem, rules)
+    pins = _stated_pins(document, problem)
+    ranges = _stated_space(document, problem, rules, pins)
     faults += _count_faults(document, ranges)
     if status not in (Status.OPTIMAL, Status.FEASIBLE):
         faults += _empty_faults(document, status)
@@ -90,6 +94,7 @@ def verify(document: Mapping[str, Any], problem: Problem | None = None) -> Verif
     faults += _figure_faults(document, recosted)
     faults += _gap_faults(document, status, objective)
     faults += _space_faults(problem, schedule, ranges)
+    faults += pin_faults(problem, rules, schedule, pins)
     answer = _answer(problem, schedule, recosted, ranges) if recosted.ok else ()
     faults += certificate_faults(document, objective, _frame(problem, answer))
     return Verification(
@@ -108,7 +113,8 @@ def _checked(document: Mapping[str, Any], schedule: Schedule) -> tuple[str, ...]
         f"the schedule: every mapping, placement, copy and memory budget costed anew, loop by "
         f"loop (stacks: {len(schedule.stacks)}, kinds of tiles: {kinds})",
         "the figures: energy, latency, EDP, gap and status follow from it",
-        "the space: the schedule lies in it, and it has as many options as stated",
+        "the space: the schedule lies in it and keeps what is fixed by hand, and it has as many "
+        "options as stated",
         f"the certificate: {steps} half-planes imply the bound (in exact fractions), their "
         "potentials run from 0 to it, and the schedule keeps to them",
     )
@@ -188,7 +194,7 @@ def _gap_faults(document: Mapping[str, Any], status: Status, objective: Objectiv
 
 
 def _stated_space(
-    document: Mapping[str, Any], problem: Problem, rules: RuleSet
+    document: Mapping[str, Any], problem: Problem, rules: RuleSet, pins: Pins
 ) -> tuple[StackRange, ...]:
     """Every run of layers in the space that the document states."""
     space = object_of(document, "space")
@@ -206,12 +212,23 @@ def _stated_space(
     if space.get("max_depth", 0) is not None:
         depth = whole_of(space, "max_depth", "space")
     ranges = stack_ranges(problem, rules, tiles, tuple(modes), depth)
-    if space.get("pins") is None:
+    if pins == Pins():
         return ranges
+    try:
+        return pinned_ranges(problem, rules, ranges, pins)
+    except PinnedMappingError as error:
+        raise ProblemError(error.message, key=f"space.pins.{error.key}") from None
+
+
+def _stated_pins(document: Mapping[str, Any], problem: Problem) -> Pins:
+    """What the document says was fixed by hand."""
+    space = object_of(document, "space")
+    if space.get("pins") is None:
+        return Pins()
     pins = pins_from_dict(problem, object_of(space, "pins", "space"), prefix="space.pins.")
     if pins == Pins():
         raise ProblemError("fixes nothing: null is how that is written", key="space.pins")
-    return pinned_ranges(problem, ranges, pins)
+    return pins
 
 
 def _count_faults(document: Mapping[str, Any], ranges: tuple[StackRange, ...]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations_with_replacement, permutations, product
-from math import inf
+from math import inf, prod
 
 from cost.accesses import access_pj, link_accesses
 from cost.kernel import evaluate, memory_use_bits
@@ -142,18 +142,26 @@ class AllMappings:
             self._latency[number] = cost.latency_cycles
         return self._latency[number]
 
+    def has_loops(self, mapping: TemporalMapping) -> bool:
+        """Whether a mapping's loops are as long as those of this layer-tile."""
+        dims = {dim for dim, _ in mapping.loops}
+        products = {dim: prod(f for d, f in mapping.loops if d == dim) for dim in dims}
+        return all(products.get(dim, 1) == steps for dim, steps in self.model.temporal)
+
     def pareto(
         self,
         budgets_bits: dict[int, int] | None = None,
         in_place: tuple[tuple[str, int, int], ...] = (),
+        only: TemporalMapping | None = None,
     ) -> tuple[Point, ...]:
         """Nondominated (pJ, cycles) of the mappings that hold at most `budgets_bits`.
 
         Budgets are by memory index; a memory that is not named may be filled. `in_place`
-        lists (tensor, memory, bits) that lie inside a whole map counted elsewhere.
+        lists (tensor, memory, bits) that lie inside a whole map counted elsewhere. If given,
+        `only` this one counts.
         """
         budgets = budgets_bits or {}
-        key = (tuple(sorted(budgets.items())), in_place)
+        key = (tuple(sorted(budgets.items())), in_place, repr(only))
         if key in self._known:
             return self._known[key]
         points: list[Point] = []
@@ -161,6 +169,8 @@ class AllMappings:
         for number, candidate in enumerate(self.candidates):
             if best <= self.model.temporal_cycles:
                 break
+            if only is not None and candidate.mapping != only:
+                continue
             held = dict(candidate.held_bits)
             for name, memory, bits in in_place:
                 held[memory] -= min(bits, candidate.tensor_bits[name].get(memory, 0))

@@ -7,13 +7,13 @@ geometry with the product, and nothing of the solver.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
 import networkx as nx
 
-from cost.mapping import LayerTile, memory_operand, operand_names
+from cost.mapping import LayerTile, TemporalMapping, memory_operand, operand_names
 from cost.overlap import OverlapMode
 from cost.recost_capacity import (
     StackView,
@@ -61,7 +61,9 @@ class TooLargeError(Exception):
 class BruteForce:
     """Nondominated (pJ, cycles) of all schedules of `problem`.
 
-    `widths` x `heights` are the tile sizes of every stack.
+    `widths` x `heights` are the tile sizes of every stack. Only `stacks` of these layers count,
+    and layer-tiles (and whether they are of the first tile) that a stack `allows`. Where the
+    loops of a layer of `mapped` are as long as those of the mapping, no other will do.
     """
 
     problem: Problem
@@ -69,6 +71,9 @@ class BruteForce:
     widths: tuple[int, ...]
     heights: tuple[int, ...]
     modes: tuple[OverlapMode, ...] = tuple(OverlapMode)
+    stacks: Callable[[tuple[str, ...]], bool] = lambda _: True
+    allows: Callable[[tuple[str, ...], LayerTilePlan, bool], bool] = lambda *_: True
+    mapped: Mapping[str, TemporalMapping] = field(default_factory=dict)
     most_mappings: int = 4000
     most_choices: int = 3000
     _tiles: dict[object, AllMappings] = field(default_factory=dict)
@@ -107,6 +112,8 @@ class BruteForce:
                     if carried is not None and not self._readers(carried) <= stack:
                         continue
                     run = tuple(name for name in names if name in stack)
+                    if not self.stacks(run):
+                        continue
                     if not self.rules.true_branches and self._exports(run):
                         continue
                     for target in self._boundaries(last):
@@ -503,6 +510,8 @@ class _Tile:
             export_energy_pj=0.0,
             export_latency_cycles=0,
         )
+        if not brute.allows(view.plan.layers, step, self.first):
+            return ()
         budgets = self._budgets(n, step, places)
         if budgets is None:
             return ()
@@ -526,7 +535,8 @@ class _Tile:
             if layer.kind is LayerKind.CONCAT:
                 points = self._union(n, step, budgets, operands, where)
             else:
-                points = brute.mappings(layer, step).pareto(budgets, in_place)
+                only = self._only(layer, step, resident)
+                points = brute.mappings(layer, step).pareto(budgets, in_place, only)
             copies = copies_before(view.hardware, step, operands, brute.rules)
             out = writing_out(view.hardware, exported, output)
             beside = (
@@ -535,6 +545,18 @@ class _Tile:
             )
             brute.known[key] = tuple(add(points, (beside,)))
         return brute.known[key]
+
+    def _only(
+        self, layer: Layer, step: LayerTilePlan, resident: str | None
+    ) -> TemporalMapping | None:
+        """The one mapping that a layer-tile may have, None for any."""
+        only = self.brute.mapped.get(layer.name)
+        if only is None or not self.brute.mappings(layer, step).has_loops(only):
+            return None
+        chain = self.view.hardware.chains[Operand.W]
+        if self.first and resident and len(only.cuts["W"]) < len(chain):
+            return None  # the reference maps the first tile's weights from DRAM
+        return only
 
     def _union(
         self,

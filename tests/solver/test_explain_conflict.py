@@ -18,7 +18,8 @@ from solver.conflict import Conflict, ConflictError
 from solver.cost_conflict import CostLimits, CostQuestions, find_cost_conflict
 from solver.find_conflict import Limits, find_conflict
 from solver.objective import Objective
-from solver.pins import NoDivisionError, PinnedStack, Pins
+from solver.pinned_space import NoDivisionError
+from solver.pins import PinnedStack, Pins
 from solver.prepare import search_limits
 from solver.restrictions import Narrowing
 from solver.smallest_conflict import Size

@@ -10,7 +10,8 @@ from cost.rules import EXACT
 from problems import Problem, load_problem
 from solver.cli import main
 from solver.objective import Objective
-from solver.pins import PinnedStack, Pins, read_pins
+from solver.pin_file import read_pins
+from solver.pins import PinnedStack, Pins
 from solver.result import Result, Status
 from solver.schedule_file import result_to_dict
 from solver.solve import solve
