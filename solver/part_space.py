@@ -19,6 +19,8 @@ from solver.space import StackRange, efficient_tile_sizes
 MANY_OPTIONS = 2_000_000
 """Options from which on a search begins in a part of the space, and goes on with what is left;
 only speed depends on it."""
+THINNED = 2.0
+"""How much smaller each size is than the next in a part with few sizes."""
 SMALL_PART = 4
 """How many times smaller such a part, or what is left, has to be."""
 
@@ -39,10 +41,26 @@ def efficient_part(problem: Problem, ranges: tuple[StackRange, ...]) -> tuple[St
                 heights=tuple(h for h in r.heights if h in heights) or r.heights,
             )
         )
+    return tuple(part) if _is_small(part, ranges) else ()
+
+
+def thinned_part(ranges: tuple[StackRange, ...]) -> tuple[StackRange, ...]:
+    """Those options of a large space whose tiles differ much in size; empty if it has few."""
+
+    def some(sizes: tuple[int, ...]) -> tuple[int, ...]:
+        kept = [max(sizes)]
+        for size in sorted(sizes, reverse=True):
+            if size * THINNED <= kept[-1]:
+                kept.append(size)
+        return tuple(sorted(kept))
+
+    part = [replace(r, widths=some(r.widths), heights=some(r.heights)) for r in ranges]
+    return tuple(part) if _is_small(part, ranges) else ()
+
+
+def _is_small(part: list[StackRange], ranges: tuple[StackRange, ...]) -> bool:
     options = sum(r.options for r in ranges)
-    if options < MANY_OPTIONS or options < SMALL_PART * sum(r.options for r in part):
-        return ()
-    return tuple(part)
+    return options >= max(MANY_OPTIONS, SMALL_PART * sum(r.options for r in part))
 
 
 def is_sparse(pool: Pool) -> bool:

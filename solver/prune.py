@@ -33,9 +33,10 @@ and how many take as long as passing over the pool once; only speed depends on t
 LARGE_POOL = 1_000_000
 """Options alive from which on the tiles of few promising ones are worth it, too: what is learnt
 about those leaves fewer of all others; only speed depends on it."""
-OPTIONS_A_TILE, WIDER = 500, 2.0
+OPTIONS_A_TILE, WIDER, IDLE = 500, 2.0, 1e-3
 """Options that are passed over in the time that a layer-tile takes, and the growth of the reach
-where the tiles within take less time than the pass; only speed depends on them."""
+where the tiles within take less time than the pass, and the relative rise of the bound of all for
+which such passes go on; only speed depends on them."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -262,19 +263,28 @@ def refine_near(
     the bound of all; as that rises others become so, until the tiles of all that are have their
     bounds. If tiles are very many, or many for the options that they occur in, so that looking at
     those one by one is quicker, floors stay as they are. `pause` is called often, and may raise.
-    Where tiles are few the reach grows, so that passes over a large pool are few, too.
+    Where tiles are few the reach grows, so that passes over a large pool are few, too; and they
+    end where the bound of all rises no more.
     """
+    below = 0.0
+    few = False
     while True:
         pause()
+        least = pool.lower_bound(objective, weights)
+        if few and least <= below * (1 + IDLE):
+            return
+        below = least
         near = _near(pool, objective, incumbent, weights, reach)
         options = sum(int(mask.sum()) for _, mask in near)
-        tiles = pool.screen.count(near)
+        wanted = pool.screen.wanted(near)
+        tiles = pool.screen.count(wanted)
         most = MOST_TILES if pool.alive() >= LARGE_POOL else TILES_AN_OPTION * options
         if not tiles or sum(tiles.values()) > min(MOST_TILES, most):
             return
-        pool.screen.sharpen(tiles, near, pause)
+        pool.screen.sharpen(tiles, wanted, pause)
         pool.refresh()
-        if sum(tiles.values()) * OPTIONS_A_TILE < pool.size:
+        few = sum(tiles.values()) * OPTIONS_A_TILE < pool.size
+        if few:
             reach *= WIDER
 
 
@@ -297,17 +307,17 @@ def refine_by_layer(
     while (least := pool.lower_bound(objective, weights)) > below * (1 + WORTHWHILE):
         below = least
         near = _near(pool, objective, incumbent, weights, reach)
+        promises = pool.screen.promises(pool.screen.wanted(near), weights, pause)
         rises = {
-            at: rise / (tiles + LEAST_TILES)
-            for at, (rise, tiles) in pool.screen.promises(near, weights, pause).items()
-            if rise > 0
+            at: rise / (tiles + LEAST_TILES) for at, (rise, tiles) in promises.items() if rise > 0
         }
         for at in sorted(rises, key=lambda found: -rises[found]):
             pause()
             near = _near(pool, objective, incumbent, weights, reach)
+            wanted = pool.screen.wanted(near, (at[0],))
             # As the bound rises all that may beat the incumbent would have to be looked at.
-            if pool.screen.count(near).get(at, 0) <= TILES_AN_OPTION_AND_LAYER * start:
-                pool.screen.sharpen((at,), near, pause)
+            if pool.screen.count(wanted).get(at, 0) <= TILES_AN_OPTION_AND_LAYER * start:
+                pool.screen.sharpen((at,), wanted, pause)
                 pool.refresh()
                 pool.prune(objective, incumbent, weights)
 
@@ -325,10 +335,11 @@ def _near(
         return []
     limit = min(incumbent, least * (1 + reach))
     bounds = pool.bounds(objective, weights)
-    return [
+    masks = [
         (r.screened.range, r.alive & (bound * (1 - SAFETY) <= limit))
         for r, bound in zip(pool.ranges, bounds, strict=True)
     ]
+    return [(spec, mask) for spec, mask in masks if mask.any()]
 
 
 def refine_by_option(pool: Pool) -> None:

@@ -168,7 +168,8 @@ class Scout:
         # Whatever the objective: the product ranks best while bounds are rough.
         focus = self.pool.focus(self.pool.most_promising(Objective.EDP, PROMISING))
         near = [(r.screened.range, r.alive) for r in focus.ranges]
-        focus.screen.sharpen(focus.screen.count(near), near, self.limits.left)
+        wanted = focus.screen.wanted(near)
+        focus.screen.sharpen(wanted, wanted, self.limits.left)
         focus.refresh()
         focus = focus.focus(focus.most_promising(Objective.EDP, PROMISING // 8))
         refine_by_option(focus)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +60,8 @@ LARGE_GRID = 100_000
 """Tile sizes of a grid whose sums take more memory than working them out anew takes time."""
 Near = list[tuple[StackRange, np.ndarray]]
 """Ranges with masks of the options that matter, [mode, width, height, source, target]."""
+Wanted = Mapping[tuple[int, int], np.ndarray]
+"""Sizes [width, height] of a layer's tiles that occur in such options, by (layer, variant)."""
 
 
 class Screen:
@@ -95,6 +97,7 @@ class Screen:
         self.layers: dict[int, LayerSums] = (
             layer_sums(tables, computing) if whole is None else whole.layers
         )
+        self._fetching: dict[tuple[tuple[int, ...], int], dict[int, Fetched]] = {}
         self._known: dict[tuple[_Grid, int, Fetched, bool], tuple[np.ndarray, np.ndarray]] = {}
 
     @staticmethod
@@ -131,12 +134,18 @@ class Screen:
         `source`: the memory that the carried map lies in. A tensor with several readers is
         charged to the first one.
         """
-        graph = self.tables.graph(r.layers)
-        found = {p: [False] * len(into) for p, into in zip(r.layers, graph.edges_into, strict=True)}
+        carried = r.carried if source != r.dram else -1
+        if (r.layers, carried) not in self._fetching:
+            self._fetching[r.layers, carried] = self._find_fetched(r.layers, carried)
+        return self._fetching[r.layers, carried]
+
+    def _find_fetched(self, layers: tuple[int, ...], carried: int) -> dict[int, Fetched]:
+        graph = self.tables.graph(layers)
+        found = {p: [False] * len(into) for p, into in zip(layers, graph.edges_into, strict=True)}
         for edge in graph.edges:
-            carried = graph.tensors[edge.tensor].producer == r.carried and source != r.dram
-            if edge.fetches and not carried:
-                found[r.layers[edge.layer]][edge.operand] = True
+            from_chip = carried >= 0 and graph.tensors[edge.tensor].producer == carried
+            if edge.fetches and not from_chip:
+                found[layers[edge.layer]][edge.operand] = True
         return {p: tuple(flags) for p, flags in found.items()}
 
     def _exported_pj(self, r: StackRange) -> float:
@@ -196,41 +205,45 @@ class Screen:
         return bits <= self.tables.domains.sizes_bits[source]
 
     def promises(
-        self, near: Near, weights: tuple[float, float], pause: Callable[[], object]
+        self, wanted: Wanted, weights: tuple[float, float], pause: Callable[[], object]
     ) -> dict[tuple[int, int], tuple[float, int]]:
         """What `sharpen` would bring and take by layer and variant.
 
         (Weighted rise per map, as a sample has it; tiles).
         """
         return {
-            (layer, variant): sums.promise(variant, need, weights, pause)
-            for layer, sums in self.layers.items()
-            for variant, need in self._wanted(layer, near).items()
+            (layer, variant): self.layers[layer].promise(variant, need, weights, pause)
+            for (layer, variant), need in wanted.items()
         }
 
-    def count(self, near: Near) -> dict[tuple[int, int], int]:
+    def count(self, wanted: Wanted) -> dict[tuple[int, int], int]:
         """How many layer-tiles `sharpen` would bound by layer and variant, where it has any to put.
 
         Those that stand for tiles of several layers count once: all alike are bounded together.
         """
-        known: dict[tuple[int, int], set[int]] = {}
+        classes = {(self.tables.alike(layer), variant) for layer, variant in wanted}
+        known: dict[tuple[int, int], set[int]] = {of_class: set() for of_class in classes}
         for layer, sums in self.layers.items():
             for variant, sharp in enumerate(sums.grid.sharp):
-                of_class = known.setdefault((self.tables.alike(layer), variant), set())
-                of_class.update(sums.codes(sharp))
+                of_class = self.tables.alike(layer), variant
+                if of_class in known and sharp.any():
+                    known[of_class].update(sums.codes(sharp))
         found = {}
-        for layer, sums in self.layers.items():
-            for variant, need in self._wanted(layer, near).items():
-                missing = need & ~sums.grid.sharp[variant]
-                if missing.any():
-                    of_class = known[self.tables.alike(layer), variant]
-                    new = set(sums.codes(missing)) - of_class
-                    of_class |= new
-                    found[layer, variant] = len(new)
+        for (layer, variant), need in wanted.items():
+            sums = self.layers[layer]
+            missing = need & ~sums.grid.sharp[variant]
+            if missing.any():
+                seen = known[self.tables.alike(layer), variant]
+                new = set(sums.codes(missing)) - seen
+                seen |= new
+                found[layer, variant] = len(new)
         return found
 
     def sharpen(
-        self, variants: Iterable[tuple[int, int]], near: Near, pause: Callable[[], object]
+        self,
+        variants: Iterable[tuple[int, int]],
+        wanted: Wanted,
+        pause: Callable[[], object],
     ) -> None:
         """Put least bounds of mappings in place of the floors of layer-tiles.
 
@@ -241,37 +254,38 @@ class Screen:
         try:
             for layer, variant in variants:
                 touched.add(layer)
-                need = self._wanted(layer, near).get(variant)
-                if need is not None:
-                    self.layers[layer].sharpen(variant, need, pause)
+                if (layer, variant) in wanted:
+                    self.layers[layer].sharpen(variant, wanted[layer, variant], pause)
         finally:
             self._known = {key: sums for key, sums in self._known.items() if key[1] not in touched}
 
-    def _wanted(self, layer: int, near: Near) -> dict[int, np.ndarray]:
-        """Sizes [w, h] of a layer's tiles that occur in options that matter, by variant."""
-        if layer not in self.layers:
-            return {}
-        cases: dict[tuple[_Grid, bool, bool], np.ndarray] = {}
+    def wanted(self, near: Near, layers: Iterable[int] | None = None) -> Wanted:
+        """Sizes of layer-tiles that occur in options that matter, of all layers or of some."""
+        asked = self.layers.keys() if layers is None else self.layers.keys() & set(layers)
+        cases: dict[tuple[int, _Grid, bool, bool], np.ndarray] = {}
         for r, mask in near:
-            if layer not in r.layers:
-                continue
             grid = self._grid_of(r)
             for s, source in enumerate(r.sources):
-                fetched = self._fetched(r, source)[layer] == (True,)
+                fetched = {p: flags == (True,) for p, flags in self._fetched(r, source).items()}
                 for t, target in enumerate(r.targets):
                     here = mask[..., s, t]
-                    if here.any():
-                        ends = (fetched, layer == r.last and target == r.dram)
-                        seen = cases.get((grid, *ends))
-                        cases[(grid, *ends)] = here if seen is None else seen | here
-        sums = self.layers[layer]
-        wanted: dict[int, np.ndarray] = {}
-        for (grid, from_dram, to_dram), mask in cases.items():
+                    if not here.any():
+                        continue
+                    for layer in r.layers:
+                        if layer in asked:
+                            to_dram = layer == r.last and target == r.dram
+                            case = layer, grid, fetched[layer], to_dram
+                            seen = cases.get(case)
+                            cases[case] = here if seen is None else seen | here
+        wanted: dict[tuple[int, int], np.ndarray] = {}
+        for (layer, grid, from_dram, to_dram), mask in cases.items():
             variants = [TO_TOP if to_dram else AS_PLACED]
             if from_dram:
                 variants.append(FROM_AND_TO_TOP if to_dram else FROM_TOP)
+            sums = self.layers[layer]
             for m, mode in enumerate(grid.modes):
                 need = sums.needed(*self._axes(grid, mode, layer), mask[m].astype(np.float64))
                 for variant in variants:
-                    wanted[variant] = need | wanted.get(variant, np.zeros_like(need))
-        return wanted
+                    seen = wanted.get((layer, variant))
+                    wanted[layer, variant] = need if seen is None else need | seen
+        return dict(sorted(wanted.items()))

@@ -18,7 +18,7 @@ from solver.limits import SearchLimits, StoppedError
 from solver.objective import Objective
 from solver.option_plan import OptionPlan
 from solver.option_steps import plan_cost
-from solver.part_space import MANY_OPTIONS, efficient_part, is_sparse, survivors
+from solver.part_space import MANY_OPTIONS, efficient_part, is_sparse, survivors, thinned_part
 from solver.prune import Pool, make_pool, refine_by_layer, refine_near
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
 from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
@@ -67,6 +67,8 @@ class Search:
         """Who found the schedule to have before the clock may run out."""
         self.is_whole = True
         """Whether this is no search in a part of the space."""
+        self.decides = True
+        """Whether the gap is to be closed."""
         self.slants: list[tuple[float, float]] = []
         """Weights along which the bounds of options were compared."""
 
@@ -85,10 +87,10 @@ class Search:
         status = Status.OPTIMAL
         pool = None
         try:
-            part = efficient_part(self.tables.problem, self.ranges) if self.is_whole else ()
-            if part:
-                self._search_part(part)
-            elif self.limits.deadline is not None:
+            if self.is_whole:
+                part = efficient_part(self.tables.problem, self.ranges)
+                self._search_part(part or thinned_part(self.ranges), decides=bool(part))
+            if self.point is None and self.limits.deadline is not None:
                 self._open()
             pool = make_pool(Screen(self.tables, self.ranges))
             self.counts["all"] = pool.alive()
@@ -114,7 +116,8 @@ class Search:
                 scout.run()
                 self._phase("first schedule")
                 pool = self._prune(pool)
-            self._decide(pool)
+            if self.decides:
+                self._decide(pool)
             self._phase("decide")
             if self.point is None:
                 raise self._infeasible()
@@ -130,19 +133,24 @@ class Search:
             status = Status.FEASIBLE if self.point is not None else Status.UNKNOWN
         return self._result(status)
 
-    def _search_part(self, part: tuple[StackRange, ...]) -> None:
-        """Have a schedule that is the best of a part of the space, or as good as time allows."""
+    def _search_part(self, part: tuple[StackRange, ...], *, decides: bool) -> None:
+        """Have a schedule that is the best of a part of the space, or as good as time allows.
+
+        Without `decides` what first dives find will do. Nothing is done for no part.
+        """
+        if not part:
+            return
         limits = self.limits
         if limits.deadline is not None:
             begun = time.monotonic()
             limits = replace(limits, deadline=begun + PART_SHARE * (limits.deadline - begun))
         search = Search(self.tables, part, self.objective, limits, None, self.space)
-        search.builder, search.is_whole = self.builder, False
+        search.builder, search.is_whole, search.decides = self.builder, False, decides
         with suppress(InfeasibleError):  # the rest of the space may hold a schedule
             search.run_on()
         if search.plans:
             self._consider(search.plans)
-        self._phase("efficient sizes")
+        self._phase("efficient sizes" if decides else "few sizes")
 
     def _left_of(self, pool: Pool, point: tuple[float, float]) -> Pool:
         """What of a pool may be better than a schedule, (pJ, cycles)."""
