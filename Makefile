@@ -26,6 +26,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@echo 'compiling the mapping search (once, about a minute)'
 	-timeout 300 $(BIN)/fuseproof solve fsrcnn@meta-proto-df --tiles grid:4x108 --modes fully-cached > /dev/null
+	-timeout 100 $(BIN)/fuseproof solve fsrcnn@meta-proto-df --max-depth 1 --time-limit 20 > /dev/null
 	@touch $@
 
 need-problem:

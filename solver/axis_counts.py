@@ -51,6 +51,16 @@ class AxisCounts:
         return summed
 
 
+def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct ones of `rows` [n, column], whole numbers from 0 on, and the number of each."""
+    codes = rows[:, 0]
+    for column in rows.T[1:]:
+        # Positions along an axis: three of them fit a word with room to spare.
+        codes = codes * (int(column.max(initial=0)) + 1) + column
+    _, first, number = np.unique(codes, return_index=True, return_inverse=True)
+    return rows[first], number
+
+
 def axis_counts(
     graph: StackGraph, axis: str, tiles: tuple[int, ...], cached: bool
 ) -> tuple[AxisCounts, ...]:
@@ -68,9 +78,10 @@ def axis_counts(
         asked = [np.minimum(step["moved"], step["extent"] - step["reused"]) for step in steps]
         moved = [np.minimum(positions, outputs * taps) for positions in asked]
         rows = np.array([outputs, *moved]).T
-        distinct, number = np.unique(rows, axis=0, return_inverse=True)
-        counts = np.zeros((len(tiles), len(distinct)))
-        np.add.at(counts, (tiling, number.ravel()), 1.0)
+        distinct, number = _distinct(rows)
+        shape = len(tiles), len(distinct)
+        cells = np.bincount(tiling * shape[1] + number, minlength=shape[0] * shape[1])
+        counts = cells.reshape(shape).astype(np.float64)
         some = distinct[:, 0] > 0
         out.append(
             AxisCounts(outputs=distinct[some, 0], fresh=distinct[some, 1:], counts=counts[:, some])

@@ -33,8 +33,9 @@ TOLERANCE = 1e-6
 NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
 """How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
 after the search for a first schedule; only speed depends on it."""
-PART_SHARE = 0.4
-"""Share of a time limit that a search in a part of a large space may take."""
+PART_SHARE, PART_WORTH_S = 0.4, 30.0
+"""Share of a time limit that a search in a part of a large space may take, and the seconds left
+for which it is worth it."""
 
 
 class Search:
@@ -87,7 +88,8 @@ class Search:
         status = Status.OPTIMAL
         pool = None
         try:
-            if self.is_whole:
+            left = self.limits.left()
+            if self.is_whole and (left is None or left > PART_WORTH_S):
                 part = efficient_part(self.tables.problem, self.ranges)
                 self._search_part(part or thinned_part(self.ranges), decides=bool(part))
             if self.point is None and self.limits.deadline is not None:
