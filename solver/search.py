@@ -33,6 +33,8 @@ TOLERANCE = 1e-6
 NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
 """How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
 after the search for a first schedule; only speed depends on it."""
+FAR_OFF = 0.05
+"""Relative gap after the search for a first schedule from which on rules are asked for another."""
 PART_SHARE, PART_WORTH_S = 0.4, 30.0
 """Share of a time limit that a search in a part of a large space may take, and the seconds left
 for which it is worth it."""
@@ -66,6 +68,10 @@ class Search:
         self.planes = HalfPlanes()
         self.opening: Scout | None = None
         """Who found the schedule to have before the clock may run out."""
+        self.by_rules: Callable[[tuple[float, float]], Schedule | None] | None = None
+        """Finds another schedule of the space, good along a weight pair."""
+        self.given: Schedule | None = None
+        """The best schedule, where it came from there."""
         self.is_whole = True
         """Whether this is no search in a part of the space."""
         self.decides = True
@@ -111,6 +117,7 @@ class Search:
                 raise self._infeasible()
             scout = Scout(pool, self.builder, self.limits, self.objective, self._consider)
             scout.run()
+            self._ask_rules(pool)
             self._phase("first schedule")
             pool = self._prune(pool)
             if not self.tables.rules.joint_capacity and np.isfinite(floor_of(pool)[0]):
@@ -148,11 +155,30 @@ class Search:
             limits = replace(limits, deadline=begun + PART_SHARE * (limits.deadline - begun))
         search = Search(self.tables, part, self.objective, limits, None, self.space)
         search.builder, search.is_whole, search.decides = self.builder, False, decides
+        search.by_rules = self.by_rules
         with suppress(InfeasibleError):  # the rest of the space may hold a schedule
             search.run_on()
-        if search.plans:
+        if search.given is not None:
+            self._take_given(search.given)
+        elif search.plans:
             self._consider(search.plans)
         self._phase("efficient sizes" if decides else "few sizes")
+
+    def _ask_rules(self, pool: Pool) -> None:
+        """Have a schedule by rules, too, where the best one is far from the bound."""
+        bound = pool.lower_bound(self.objective)
+        if self.by_rules is None or bound > (1 - FAR_OFF) * self.incumbent:
+            return
+        schedule = self.by_rules(tangent(self.objective, *(self.point or floor_of(pool))))
+        if schedule is not None:
+            self._take_given(schedule)
+
+    def _take_given(self, schedule: Schedule) -> None:
+        """Keep a schedule that is written out already if it beats the incumbent."""
+        point = schedule.energy_pj, float(schedule.latency_cycles)
+        if float(self.objective.of(*point)) < self.incumbent:
+            self.point, self.plans, self.given = point, (), schedule
+            self._report("schedule")
 
     def _left_of(self, pool: Pool, point: tuple[float, float]) -> Pool:
         """What of a pool may be better than a schedule, (pJ, cycles)."""
@@ -280,7 +306,7 @@ class Search:
         """Keep a schedule if it beats the incumbent; (pJ, cycles) of the better one."""
         point = plan_cost(self.builder, plans)
         if float(self.objective.of(*point)) < self.incumbent:
-            self.point, self.plans = point, plans
+            self.point, self.plans, self.given = point, plans, None
             self._report("schedule")
         return point if self.point is None else self.point
 
@@ -329,7 +355,7 @@ class Search:
         energy = edp = gap = None
         cycles: int | None = None
         if self.point is not None:
-            schedule = write_out(self.tables, self.plans)
+            schedule = self.given or write_out(self.tables, self.plans)
             energy, cycles = schedule.energy_pj, schedule.latency_cycles
             edp = energy * cycles
             value = float(self.objective.of(energy, cycles))

@@ -7,17 +7,16 @@ from dataclasses import replace
 
 from cost.overlap import OverlapMode
 from cost.rules import EXACT, RuleSet
-from cost.stack_graph import consumers
 from problems.problem import Problem
 from solver.objective import Objective
 from solver.pin_file import pins_note, pins_to_dict
 from solver.pinned_space import pinned_ranges
 from solver.pins import Pins
+from solver.policies.start import schedule_by_rules
 from solver.prepare import cost_tables, search_limits, stated_space
 from solver.result import Result, TracePoint
 from solver.search import Search
-from solver.space import EFFICIENT, StackRange, TileSpace, stack_ranges
-from solver.stack_tables import StackTables
+from solver.space import EFFICIENT, TileSpace, stack_ranges
 
 
 def solve(
@@ -51,47 +50,10 @@ def solve(
     if pins is not None and pins != Pins():
         notes = (pins_note(problem, pins), *space.notes)
         space = replace(space, notes=notes, pins=pins_to_dict(problem, pins))
-    search = Search(
-        tables,
-        ranges,
-        objective,
-        search_limits(time_limit_s, workers, seed),
-        progress,
-        space,
-    )
-    return search.run()
-
-
-def evaluate_stacks(
-    problem: Problem,
-    rules: RuleSet,
-    stacks: tuple[tuple[tuple[int, ...], int, int, OverlapMode], ...],
-    objective: Objective,
-    tables: StackTables | None = None,
-    time_limit_s: float | None = None,
-) -> Result:
-    """Optimal placements and mappings for fixed stacks (layers, tile_x, tile_y, mode)."""
-    tables = tables or cost_tables(problem, rules)
-    layers = problem.workload.layers
-    dram = tables.domains.dram
-    users = consumers(problem.workload)
-    ranges = tuple(
-        StackRange(
-            layers=stack,
-            tail=number,
-            head=number + 1,
-            carried=-1,
-            exports=tuple(p for p in stack[:-1] if any(u not in stack for u in users[p])),
-            widths=(min(tile_x, layers[stack[-1]].sizes["OX"]),),
-            heights=(min(tile_y, layers[stack[-1]].sizes["OY"]),),
-            modes=(mode,),
-            sources=(dram,),
-            targets=(dram,),
-            dram=dram,
-            is_chain=problem.workload.is_chain,
+    limits = search_limits(time_limit_s, workers, seed)
+    search = Search(tables, ranges, objective, limits, progress, space)
+    if not inside:
+        search.by_rules = lambda weights: schedule_by_rules(
+            tables, ranges, objective, weights, limits.left
         )
-        for number, (stack, tile_x, tile_y, mode) in enumerate(stacks)
-    )
-    space = stated_space(problem, ranges, TileSpace(text="fixed"), tuple(OverlapMode), None, rules)
-    limits = search_limits(time_limit_s, None, 0)
-    return Search(tables, ranges, objective, limits, None, space).run()
+    return search.run()

@@ -7,23 +7,17 @@ with one tile for all.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 from cost.overlap import OverlapMode
 from cost.reference_graph import ReferenceRuleError
 from cost.reference_policy import NoMappingError
 from cost.schedule import Schedule
 from problems.problem import Problem
+from solver.policies.best_stack import PlaceOne, Weights, best_stack, lifted_alone
 from solver.policies.decided import DecidedPoints
 from solver.policies.defines import NAME, automatic_sets, grid_tiles
 from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
 from solver.policies.point import Legality, PolicyPoint, describe, no_point, point_of
 from solver.scout import tangent
-
-Weights = tuple[float, float]
-"""Of pJ and of cycles."""
-PlaceOne = Callable[[FixedStack], Schedule | None]
 
 
 def combination_rows(
@@ -47,10 +41,6 @@ def combination_rows(
         except (NoMappingError, ReferenceRuleError):
             return None
 
-    def lifted(stack: FixedStack) -> Schedule | None:
-        plan = fixed.lifted_stack(stack)
-        return None if plan is None else Schedule(stacks=(plan,))
-
     chosen = _choose(problem, fixed, weights, by_rule, overfilled=True)
     if chosen is None:
         return [no_point(name, "some stack fits with no tile")]
@@ -58,7 +48,7 @@ def combination_rows(
     if row.legality is not Legality.INFEASIBLE:
         return [row]
     repaired = f"{name}, repaired"
-    able = _choose(problem, fixed, weights, lifted, overfilled=False)
+    able = _choose(problem, fixed, weights, lifted_alone(fixed), overfilled=False)
     if able is None:
         return [row, no_point(repaired, "some stack fits with no tile")]
     return [row, point_of(repaired, able, fixed.best(able), describe(able), Legality.REPAIRED)]
@@ -70,7 +60,8 @@ def _choose(
     """For each stack of the automatic cut the tile and mode of least weighted cost."""
     chosen = []
     for layers in automatic_sets(problem):
-        best = _best_of(_candidates(problem, layers), fixed, weights, place, overfilled)
+        candidates = _candidates(problem, layers)
+        best = best_stack(fixed, candidates, weights, place, overfilled=overfilled)
         if best is None:
             return None
         chosen.append(best)
@@ -82,35 +73,3 @@ def _candidates(problem: Problem, layers: tuple[int, ...]) -> list[FixedStack]:
     size = problem.workload.layers[layers[-1]].sizes
     tiles = {(min(x, size["OX"]), min(y, size["OY"])) for x, y in grid_tiles(problem)}
     return [FixedStack(layers, x, y, mode) for mode in OverlapMode for x, y in sorted(tiles)]
-
-
-def _best_of(
-    candidates: list[FixedStack],
-    fixed: FixedStacks,
-    weights: Weights,
-    place: PlaceOne,
-    overfilled: bool,
-) -> FixedStack | None:
-    """The candidate that costs least as `place` has it; none is placed whose bound is above."""
-
-    def weighed(energy_pj: float, cycles: float) -> float:
-        cost = weights[0] * energy_pj + weights[1] * cycles
-        # Nothing fits: infinite, also at weight zero.
-        return math.inf if math.isnan(cost) else cost
-
-    ranked = sorted(
-        (weighed(*fixed.stack_bound(stack, overfilled=overfilled)), n)
-        for n, stack in enumerate(candidates)
-    )
-    found: FixedStack | None = None
-    least = math.inf
-    for bound, n in ranked:
-        if bound >= least:
-            break
-        placed = place(candidates[n])
-        if placed is None:
-            continue
-        cost = weighed(placed.energy_pj, placed.latency_cycles)
-        if cost < least:
-            found, least = candidates[n], cost
-    return found

@@ -18,10 +18,10 @@ from cost.rules import RuleSet
 from cost.schedule import Schedule, StackPlan
 from problems.errors import InfeasibleError
 from problems.problem import Problem
+from solver.fixed_options import evaluate_stacks
 from solver.objective import Objective
 from solver.policies.placed_by_rule import Mappers, place_by_rule, place_within
 from solver.result import Status
-from solver.solve import evaluate_stacks
 from solver.stack_option import StackOption, tiles_that_run
 from solver.stack_tables import StackTables
 
@@ -73,7 +73,8 @@ class Choice(NamedTuple):
 class FixedStacks:
     """Costs of fixed stacks of one problem, feature maps between them in DRAM.
 
-    Remembers bounds and results. `limit_s` shortens the limits on searching placements.
+    Remembers bounds and results. `limit_s` shortens the limits on searching placements;
+    `tables` are those of the problem, if there are any yet.
     """
 
     def __init__(
@@ -82,11 +83,12 @@ class FixedStacks:
         rules: RuleSet,
         objective: Objective,
         limit_s: float | None = None,
+        tables: StackTables | None = None,
     ) -> None:
         self.problem = problem
         self.rules = rules
         self.objective = objective
-        self.tables = StackTables(problem, rules)
+        self.tables = tables or StackTables(problem, rules)
         self.mappers = Mappers(problem, rules)
         self.placement_limit_s, self.choice_limit_s = PLACEMENT_LIMIT_S, CHOICE_LIMIT_S
         if limit_s is not None:
