@@ -36,7 +36,7 @@ from solver.write_file import write_whole  # noqa: E402
 NETWORKS = ["chain-50", "chain-100", "chain-200", "chain-400", "resnet-152"]
 PHASES = {
     "screen": ("ranges", "opening", "screen"),
-    "first": ("first schedule",),
+    "first": ("few sizes", "efficient sizes", "first schedule"),
     "prune": ("bound layers",),
     "decide": ("decide", "stopped"),
 }

@@ -37,7 +37,7 @@ from solver.verify import verify  # noqa: E402
 
 PHASES = {
     "build and screen": ("screen",),
-    "first schedule": ("first schedule",),
+    "first schedule": ("few sizes", "efficient sizes", "first schedule"),
     "bound and prune": ("bound layers",),
     "decide with CP-SAT": ("decide", "stopped"),
 }
