@@ -170,7 +170,8 @@ class RaisingMapper:
         cause, lever = f"fits the memories of {hardware.name}", ""
         over = least_overflows(hardware, unroll, tile, self._rules)
         if over:
-            worst = max(over, key=lambda each: each.held_bits / each.budget_bits)
+            # What lies beside may leave a memory without a bit.
+            worst = max(over, key=lambda each: each.held_bits / max(each.budget_bits, 0.5))
             memory = hardware.memories[worst.memory].name
             cause += (
                 f": its smallest blocks in {memory} need {worst.held_bits:,} bits, the limit "

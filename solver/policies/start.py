@@ -31,19 +31,20 @@ def schedule_by_rules(
 
     `pause` is called often, and may raise.
     """
-    if not tables.rules.joint_capacity:
-        return None
+    layers = tables.problem.workload.layers
+    if not tables.rules.joint_capacity or not all(layer.computes for layer in layers):
+        return None  # such rules know no concats
     fixed = FixedStacks(tables.problem, tables.rules, objective, tables=tables)
     known = through_dram(r for r in ranges if r.dram in r.targets)
     best: Schedule | None = None
     least = math.inf
-    alone = tuple((layer,) for layer in range(len(tables.problem.workload.layers)))
+    alone = tuple((layer,) for layer in range(len(layers)))
     for sets in (automatic_sets(tables.problem), alone):
-        if any(layers not in known for layers in sets):
+        if any(stack not in known for stack in sets):
             continue
         chosen = [
-            best_stack(fixed, _candidates(known[layers]), weights, lifted_alone(fixed), pause=pause)
-            for layers in sets
+            best_stack(fixed, _candidates(known[stack]), weights, lifted_alone(fixed), pause=pause)
+            for stack in sets
         ]
         stacks: Stacks = tuple(stack for stack in chosen if stack is not None)
         placed = fixed.lifted(stacks) if len(stacks) == len(chosen) else None

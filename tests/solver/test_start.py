@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -19,6 +20,8 @@ from solver.schedule_file import result_to_dict
 from solver.solve import solve
 from solver.space import EFFICIENT, parse_tiles, stack_ranges
 from solver.verify import verify
+from tests.oracle.random_kinds import random_concat
+from tests.oracle.random_problems import random_problem
 from tests.solver.conftest import TILES
 
 MODES = tuple(OverlapMode)
@@ -81,3 +84,22 @@ def test_a_search_that_finds_nothing_answers_with_it(
     assert found.gap is not None
     checked = verify(result_to_dict(found), problem)
     assert checked.ok, checked.problems
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 12, 71])
+def test_what_it_finds_on_random_chains_runs(seed: int) -> None:
+    """Tests tight memories, too: those of seeds 12 and 71 have no bit left beside some tiles."""
+    problem = random_problem(Random(seed), 2)
+    tables = cost_tables(problem, EXACT)
+    ranges = stack_ranges(problem, EXACT, parse_tiles("all"), MODES, None)
+    schedule = schedule_by_rules(tables, ranges, Objective.EDP, (1.0, 1.0), no_pause)
+    if schedule is not None:
+        assert recost(problem, schedule, EXACT).ok
+
+
+def test_it_leaves_concats_alone() -> None:
+    """Tests that networks which the rules do not know have none."""
+    problem = random_concat(Random(0))
+    tables = cost_tables(problem, EXACT)
+    ranges = stack_ranges(problem, EXACT, parse_tiles("all"), MODES, None)
+    assert schedule_by_rules(tables, ranges, Objective.EDP, (1.0, 1.0), no_pause) is None
