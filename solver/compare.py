@@ -18,11 +18,11 @@ from solver.policies.annealing import annealing
 from solver.policies.combination import combination_rows
 from solver.policies.decided import DecidedPoints
 from solver.policies.defines import NAME, defines_rows
-from solver.policies.fixed_stacks import FixedStack, FixedStacks, Stacks
+from solver.policies.fixed_stacks import FixedStack, FixedStacks
 from solver.policies.greedy import greedy_fusion
 from solver.policies.layer_by_layer import layer_by_layer
 from solver.policies.point import Legality, PolicyPoint, describe
-from solver.policies.stack_sets import through_dram
+from solver.policies.stack_sets import are_inside
 from solver.result import Result, Status
 from solver.search import TOLERANCE
 from solver.solve import solve
@@ -70,12 +70,16 @@ class Comparison:
     @property
     def contradictions(self) -> tuple[str, ...]:
         """Policies below the proven bound of a space that holds them."""
-        return tuple(row.policy for row in self._below_bound() if self._inside(row.stacks))
+        return tuple(
+            row.policy for row in self._below_bound() if are_inside(row.stacks, self.ranges)
+        )
 
     @property
     def better_outside(self) -> tuple[str, ...]:
         """Policies below the proven bound of a space that does not hold them."""
-        return tuple(row.policy for row in self._below_bound() if not self._inside(row.stacks))
+        return tuple(
+            row.policy for row in self._below_bound() if not are_inside(row.stacks, self.ranges)
+        )
 
     def _below_bound(self) -> list[PolicyPoint]:
         bound = self.optimum.best_bound * (1 - TOLERANCE)
@@ -85,16 +89,6 @@ class Comparison:
             if row.legality in (Legality.FEASIBLE, Legality.REPAIRED)
             and (row.value(self.optimum.objective) or 0.0) < bound
         ]
-
-    def _inside(self, stacks: Stacks) -> bool:
-        spec = through_dram(self.ranges)
-        for stack in stacks:
-            r = spec.get(stack.layers)
-            if r is None or stack.mode not in r.modes:
-                return False
-            if stack.tile_x not in r.widths or stack.tile_y not in r.heights:
-                return False
-        return True
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Table of all rows, then loud lines about what must not be."""

@@ -21,6 +21,18 @@ def through_dram(ranges: Iterable[StackRange]) -> dict[Layers, StackRange]:
     return found
 
 
+def are_inside(stacks: Stacks, ranges: Iterable[StackRange]) -> bool:
+    """Whether stacks that meet in DRAM are options of a space."""
+    spec = through_dram(ranges)
+    for stack in stacks:
+        r = spec.get(stack.layers)
+        if r is None or stack.mode not in r.modes:
+            return False
+        if stack.tile_x not in r.widths or stack.tile_y not in r.heights:
+            return False
+    return True
+
+
 def union(one: FixedStack, other: FixedStack) -> Layers:
     """Layers of both stacks; a stack only if some range has them."""
     return tuple(sorted((*one.layers, *other.layers)))
