@@ -98,6 +98,7 @@ class Search:
             if self.is_whole and (left is None or left > PART_WORTH_S):
                 part = efficient_part(self.tables.problem, self.ranges)
                 self._search_part(part or thinned_part(self.ranges), decides=bool(part))
+                self.limits.left()  # an interrupt there ends it all
             if self.point is None and self.limits.deadline is not None:
                 self._open()
             pool = make_pool(Screen(self.tables, self.ranges))
@@ -113,7 +114,7 @@ class Search:
                 self.opening.place()
                 self._phase("opening")
             self._bound_layers(pool, NEAR)
-            if not np.isfinite(floor_of(pool)[0]):
+            if self.point is None and not np.isfinite(floor_of(pool)[0]):
                 raise self._infeasible()
             scout = Scout(pool, self.builder, self.limits, self.objective, self._consider)
             scout.run()
