@@ -185,7 +185,7 @@ def write_page() -> None:
         "combination with a tile per stack. Where what a policy decides overfills a memory, its",
         "placements are replaced by some that fit; * where none were found: then it is costed as",
         "if it fitted. Tiles of DeFiNES's grid need not be of efficient size: 72 of FSRCNN's 540",
-        "rows are not where rows are not unrolled by 8. So a policy may be better than an optimum.",
+        "rows are on none of the ten. So a policy may be better than an optimum.",
         "",
         "| problem | objective | best known | bound | gap | layer by layer | one tile "
         "| tile per stack | date |",

@@ -291,7 +291,8 @@ def pins_note(problem: Problem, pins: Pins) -> str:
             for what, memory in places.items()
         ]
         for layer, given in stack.get("mappings", {}).items():
-            inside.append(f"mapping of {layer}" + (f" (one of {len(given)})" * (len(given) > 1)))
+            several = f" (one of {len(given)})" if len(given) > 1 else ""
+            inside.append(f"mapping of {layer} in tiles as large as it{several}")
         parts.append(text + (" with " + ", ".join(inside) if inside else ""))
     parts += ["a stack ends after " + name for name in fixed["cut_after"]]
     parts += ["in one stack: " + ", ".join(group) for group in fixed["fused"]]

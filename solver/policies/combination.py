@@ -1,8 +1,7 @@
 """The reference's best combination: its automatic cut, each stack with a tile and mode of its own.
 
-DeFiNES (section V, case study 2) takes the best of its sampled points stack by stack. Stacks
-meet in DRAM, so what they cost adds up; for a product they are weighed as at the best point
-with one tile for all.
+The best of the sampled points is taken stack by stack. Stacks meet in DRAM, so what they cost
+adds up; for a product they are weighed as at the best point with one tile for all.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class DecidedPoints:
         except (NoMappingError, ValueError) as error:
             # The rules raise ValueError for a tensor that no memory of its chain holds.
             return no_point(name, str(error))
-        # Its own figures count, whatever they leave unused.
+        # The reference's own figures count, whatever they leave unused.
         return self._row(name, point.stacks, note, schedule, decided)
 
     def cost_by_rule(self, name: str, stacks: Stacks, note: str = "") -> PolicyPoint:

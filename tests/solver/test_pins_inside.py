@@ -75,7 +75,7 @@ def test_a_saved_layer_is_a_pin(
     assert found.value == pytest.approx(result.value, rel=1e-9)
     assert found.space.notes[0] == (
         "fixed by hand: stack first, second from dram to dram with W of first in buffer, "
-        "V of second in buffer, mapping of first"
+        "V of second in buffer, mapping of first in tiles as large as it"
     )
 
 
