@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from problems.hardware import Hardware, MemoryLevel
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts
 from solver.layer_tables import NEVER
+from solver.least_by_rest import least_by_rest
 from solver.placements import weight_memories
 from solver.stack_tables import StackTables
 
@@ -31,9 +33,11 @@ SAMPLE = 12
 class FloorGrid:
     """Lower bounds of one layer's tiles by size: `costs` [weights, variant, w, h, 2].
 
-    Entry `widths[i]`, `heights[j]`; the ways of outputs to DRAM (variants TO_TOP) and of
-    streamed weights from it are in the energy, the input's way is not. `plain_pj` are the
-    energies as they were before any was sharpened; `sharp` [variant, w, h] marks what is.
+    Entry `widths[i]`, `heights[j]`; the variants that are to the top (DRAM) have the way of
+    outputs there in the energy, and so do streamed weights theirs from it. What is `sharp` [w, h]
+    holds for the places that its variant names, AS_PLACED those below DRAM, and has the input's way
+    from DRAM where it rests there. The floors of all others hold for any place, without the
+    input's way; `plain_pj` are their energies, before any was sharpened.
     """
 
     widths: np.ndarray
@@ -41,8 +45,6 @@ class FloorGrid:
     costs: np.ndarray
     plain_pj: np.ndarray
     sharp: np.ndarray
-    input_rests_on_chip: np.ndarray
-    """[w, h]: whether the operand tile fits some memory below DRAM."""
 
 
 def link_pj_per_bit(hardware: Hardware, operand: Operand, *, inward: bool) -> float:
@@ -160,42 +162,41 @@ class LayerSums:
             heights=heights,
             costs=costs,
             plain_pj=costs[..., ENERGY].copy(),
-            sharp=np.zeros((4, len(widths), len(heights)), dtype=np.bool_),
-            input_rests_on_chip=self._input_rests_on_chip(widths, heights),
+            sharp=np.zeros((len(widths), len(heights)), dtype=np.bool_),
         )
 
-    def _input_rests_on_chip(self, widths: np.ndarray, heights: np.ndarray) -> np.ndarray:
-        """[w, h]: whether tiles of that size surely have their operand below DRAM at best."""
-        tables = self.tables
-        layer = tables.problem.workload.layers[self.layer]
-        sizes, index = layer.sizes, layer.input_index
-        spans = []
-        for outputs, tied, taps, stride, dilation in (
-            (widths, index.tied_x, sizes["FX"], layer.stride_x, layer.dilation_x),
-            (heights, index.tied_y, sizes["FY"], layer.stride_y, layer.dilation_y),
-        ):
-            span = stride * (outputs - 1) + dilation * (taps - 1) + 1
-            spans.append(np.maximum(outputs, span) if tied else outputs)
-        bits = np.outer(*spans) * layer.input_channels * layer.precision.input_bits
-        domains = tables.domains
-        room = max((domains.sizes_bits[m] for m in domains.inputs if m != domains.dram), default=0)
-        fits: np.ndarray = bits <= room
-        return fits
-
-    def sharpen(self, variant: int, wanted: np.ndarray, pause: Callable[[], object]) -> None:
+    def sharpen(self, wanted: np.ndarray, pause: Callable[[], object]) -> None:
         """Raise the floors of the sizes `wanted` [w, h] to least bounds over all mappings."""
         grid = self.grid
-        at = np.argwhere(wanted & ~grid.sharp[variant])
-        if not len(at):
+        i, j = np.nonzero(wanted & ~grid.sharp)
+        if not len(i):
             return
-        i, j = at[:, 0], at[:, 1]
-        for way in self.weights:
-            least = self.tables.least_tiles(
-                self.layer, grid.widths[i], grid.heights[j], self._usable(way), variant, pause
-            )
-            old = grid.costs[way, variant, i, j]
-            grid.costs[way, variant, i, j] = np.maximum(old, np.minimum(least, NEVER))
-        grid.sharp[variant, i, j] = True
+        least = self._least(i, j, pause)
+        for n, way in enumerate(self.weights):
+            for variant in range(4):
+                old = grid.costs[way, variant, i, j]
+                grid.costs[way, variant, i, j] = np.maximum(old, least[:, n, variant])
+        grid.sharp[i, j] = True
+
+    def _least(self, i: np.ndarray, j: np.ndarray, pause: Callable[[], object]) -> np.ndarray:
+        """Least bounds [tile, way, variant, (pJ, cycles)] of tiles widths[i] x heights[j]."""
+        widths, heights = self.grid.widths[i], self.grid.heights[j]
+        return least_by_rest(self.tables, self.layer, widths, heights, self._ways, pause)
+
+    @cached_property
+    def _ways(self) -> tuple[tuple[int, ...], ...]:
+        """Where weights may rest, by the way they take."""
+        tables = self.tables
+        layer = tables.problem.workload.layers[self.layer]
+        if layer.kind.joins:
+            return ((-1,),)
+        dram = tables.domains.dram
+        places = weight_memories(tables.domains, tables.problem.hardware, layer)
+        if STREAMED not in self.weights:
+            # The reference's first tiles read theirs from DRAM.
+            return ((*places, dram) if layer.has_weights and dram not in places else places,)
+        staying = tuple(m for m in places if m != dram)
+        return tuple((dram,) if way == STREAMED else staying for way in self.weights)
 
     def codes(self, where: np.ndarray) -> list[int]:
         """A number for each size marked in `where` [w, h], the same for tiles that are alike."""
@@ -203,31 +204,24 @@ class LayerSums:
         return self.tables.size_codes(self.layer, self.grid.widths[i], self.grid.heights[j])
 
     def promise(
-        self,
-        variant: int,
-        wanted: np.ndarray,
-        weights: tuple[float, float],
-        pause: Callable[[], object],
+        self, wanted: np.ndarray, weights: tuple[float, float], pause: Callable[[], object]
     ) -> tuple[float, int]:
         """What `sharpen` would bring and take: (weighted rise per map by a sample, tiles)."""
         grid = self.grid
-        at = np.argwhere(wanted & ~grid.sharp[variant])
+        at = np.argwhere(wanted & ~grid.sharp)
         if not len(at):
             return 0.0, 0
         i, j = at[:: -(-len(at) // SAMPLE)].T
-        way = self.weights[0]
-        least = self.tables.least_tiles(
-            self.layer, grid.widths[i], grid.heights[j], self._usable(way), variant, pause
-        )
-        rise = np.maximum(np.minimum(least, NEVER) - grid.costs[way, variant, i, j], 0.0)
+        least = self._least(i, j, pause)[:, 0].min(axis=1)
+        rise = np.maximum(least - grid.costs[self.weights[0], AS_PLACED, i, j], 0.0)
         layer = self.tables.problem.workload.layers[self.layer]
         tiles = layer.sizes["OX"] * layer.sizes["OY"] / (grid.widths[i] * grid.heights[j])
-        return float(np.mean((rise @ np.array(weights)) * tiles)), len(at) * len(self.weights)
+        return float(np.mean((rise @ np.array(weights)) * tiles)), len(at)
 
     def needed(self, x: AxisCounts, y: AxisCounts, alive: np.ndarray) -> np.ndarray:
         """[w, h] of the grid: sizes that occur in tiles `alive` [tile_x, tile_y]."""
         need = (x.counts > 0).T.astype(np.float64) @ alive @ (y.counts > 0)
-        out = np.zeros(self.grid.sharp.shape[1:], dtype=np.bool_)
+        out = np.zeros_like(self.grid.sharp)
         ix, iy = self._places(x, y)
         where = np.argwhere(need > 0)
         out[ix[where[:, 0]], iy[where[:, 1]]] = True
@@ -248,36 +242,40 @@ class LayerSums:
         charged here; `to_dram`: the layer is the last and its output goes to DRAM.
         """
         ix, iy = self._places(x, y)
-        placed = TO_TOP if to_dram else AS_PLACED
-        costs = self.grid.costs[:, placed][:, ix[:, None], iy[None, :]]
-        energy, cycles = costs[..., ENERGY], costs[..., CYCLES]
+        on_chip, in_dram = (
+            self._by_input(variants, to_dram)[:, ix[:, None], iy[None, :]]
+            for variants in ((AS_PLACED, TO_TOP), (FROM_TOP, FROM_AND_TO_TOP))
+        )
         if any(from_dram):
             fresh = [np.outer(a, b) for a, b in zip(x.fresh.T, y.fresh.T, strict=True)]
             if len(fresh) == 1:
-                top = FROM_AND_TO_TOP if to_dram else FROM_TOP
-                in_place = self.grid.costs[:, top][:, ix[:, None], iy[None, :]][..., CYCLES]
-                cycles = np.minimum(
-                    in_place, cycles + input_copy_cycles(self.tables, self.layer, fresh[0])
-                )
+                on_chip[..., CYCLES] += input_copy_cycles(self.tables, self.layer, fresh[0])
             way_in = np.zeros((len(x.outputs), len(y.outputs)))
             for operand, fetched in enumerate(from_dram):
                 if fetched:
                     bits = input_bits(self.tables, self.layer, operand)
                     way_in += fresh[operand] * bits * self.read_pj
-            # Where the operand must rest in DRAM least bounds hold its way in already.
-            apart = self.grid.input_rests_on_chip[ix[:, None], iy[None, :]]
-            plain = self.grid.plain_pj[:, placed][:, ix[:, None], iy[None, :]]
-            energy = np.where(apart, energy + way_in, np.maximum(energy, plain + way_in))
+            # Least bounds of an operand that rests in DRAM hold its way in already.
+            variant = FROM_AND_TO_TOP if to_dram else FROM_TOP
+            plain = self.grid.plain_pj[:, variant][:, ix[:, None], iy[None, :]]
+            in_dram[..., ENERGY] = np.maximum(in_dram[..., ENERGY], plain + way_in)
+            on_chip[..., ENERGY] += way_in
+        costs = np.minimum(on_chip, in_dram)
         totals = []
-        for what, cost in ((ENERGY, energy), (CYCLES, cycles)):
+        for what in (ENERGY, CYCLES):
             ways = [
-                y.over_tiles(x.over_tiles(cost[way]).T).T
+                y.over_tiles(x.over_tiles(costs[way, ..., what]).T).T
                 + (self.arrival[what] if way == STAYING else 0.0)
                 for way in self.weights
             ]
             total = np.minimum.reduce(ways)
             totals.append(np.where(total >= NEVER / 2, np.inf, total))
         return totals[0], totals[1]
+
+    def _by_input(self, variants: tuple[int, int], to_dram: bool) -> np.ndarray:
+        """Bounds [way, w, h, 2] for outputs that rest in DRAM (the second variant), or anywhere."""
+        below, above = (self.grid.costs[:, variant] for variant in variants)
+        return above if to_dram else np.minimum(below, above)
 
 
 class _SharedFloors:

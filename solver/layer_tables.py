@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, tile_floors
+from cost.floor_tables import AS_PLACED, tile_floors
 from cost.layer_classes import is_symmetric, layer_classes
 from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
-from cost.mapping_bounds import least_bounds, lower_bounds, many_lower_bounds
+from cost.mapping_bounds import lower_bounds, many_lower_bounds
 from cost.mapping_search import size_vector
 from cost.rules import RuleSet
 from problems.problem import Problem
@@ -21,6 +21,11 @@ NEVER = 1e200
 """Stands for infinity where costs are multiplied by what may be zero."""
 TILES_A_TURN = 32
 """Sizes of layer-tiles bounded between two looks at the clock."""
+KEPT_BOUNDS = 200_000
+"""Layer-tiles whose bounds by placement are remembered, though none has asked for them yet."""
+
+LayerTile = tuple[int, int, int]
+"""Layer, width and height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class TileKey:
     is fixed of its mapping (`solver.pinned_inside`), which it shares with no other layer.
     """
 
-    like: tuple[int, int, int]
+    like: LayerTile
     turned: bool = False
     pinned: int = FREE
 
@@ -62,9 +67,8 @@ class LayerTables:
             is_symmetric(model, sizes)
             for model, sizes in zip(self.models, self._full_sizes, strict=True)
         )
-        self._bounds: dict[tuple[int, int, int], np.ndarray] = {}
-        self._least: dict[tuple[int, bytes, int], dict[tuple[int, ...], np.ndarray]] = {}
-        self._floors: dict[tuple[int, int, int], np.ndarray] = {}
+        self._bounds: dict[LayerTile, np.ndarray] = {}
+        self._floors: dict[LayerTile, np.ndarray] = {}
 
     def tile_sizes(self, layer: int, width: int, height: int) -> np.ndarray:
         """Loop sizes of a layer-tile of layer number `layer`."""
@@ -98,59 +102,47 @@ class LayerTables:
             self._bounds[key] = found
         return found
 
-    def least_tiles(
-        self,
-        layer: int,
-        widths: np.ndarray,
-        heights: np.ndarray,
-        usable: np.ndarray,
-        variant: int,
-        pause: Callable[[], object],
-    ) -> np.ndarray:
-        """[tile, (pJ, cycles)] least bounds over placements; see `least_bounds`.
-
-        `pause` is called between a few tiles and the next, and may raise.
-        """
-        keys = [
-            self.tile_key(layer, w, h).like
-            for w, h in zip(widths.tolist(), heights.tolist(), strict=True)
-        ]
-        known = self._least.setdefault((self._classes[layer], usable.tobytes(), variant), {})
-        missing = np.array(sorted({key for key in keys if key not in known}), dtype=np.int64)
-        for start in range(0, len(missing), TILES_A_TURN):
-            pause()
-            some = missing[start : start + TILES_A_TURN]
-            bounds = least_bounds(
-                self.models[layer],
-                self.tile_sizes(layer, 1, 1),
-                some[:, 1],
-                some[:, 2],
-                usable,
-                from_top=variant in (FROM_TOP, FROM_AND_TO_TOP),
-                to_top=variant in (TO_TOP, FROM_AND_TO_TOP),
-                timed=self.timed,
-            )
-            known.update(zip(map(tuple, some.tolist()), bounds, strict=True))
-        return np.array([known[key] for key in keys])
-
     def bound_tiles(
-        self, tiles: Iterable[tuple[int, int, int]], pause: Callable[[], object] | None = None
+        self, tiles: Iterable[LayerTile], pause: Callable[[], object] | None = None
     ) -> None:
         """Have `layer_bounds` of many tiles (layer, width, height), those of one layer at once.
 
         `pause` is called between some tiles and the next, and may raise.
         """
         for like, keys in self._missing(tiles, self._bounds).items():
-            sizes = self.tile_sizes(like, 1, 1)
-            all_keys = np.array(sorted(keys), dtype=np.int64)
-            for start in range(0, len(all_keys), TILES_A_TURN):
-                at = all_keys[start : start + TILES_A_TURN]
-                if pause is not None:
-                    pause()
-                found = many_lower_bounds(
-                    self.models[like], sizes, at[:, 1], at[:, 2], timed=self.timed
-                )
-                self._bounds.update(zip(map(tuple, at.tolist()), found, strict=True))
+            for some, found in self.bounds_of(like, keys, pause):
+                self._bounds.update(zip(some, found, strict=True))
+
+    def bounds_of(
+        self,
+        like: int,
+        keys: Iterable[LayerTile],
+        pause: Callable[[], object] | None = None,
+    ) -> Iterator[tuple[list[LayerTile], np.ndarray]]:
+        """Some of `keys` and the next, with their `layer_bounds` [tile, W, I, O, (pJ, cycles)].
+
+        `like`: the layer that stands for all of them.
+        """
+        sizes = self.tile_sizes(like, 1, 1)
+        ordered = sorted(keys)
+        for start in range(0, len(ordered), TILES_A_TURN):
+            some = ordered[start : start + TILES_A_TURN]
+            if pause is not None:
+                pause()
+            at = np.array(some, dtype=np.int64)
+            found = many_lower_bounds(
+                self.models[like], sizes, at[:, 1], at[:, 2], timed=self.timed
+            )
+            yield some, found
+
+    def keep_bounds(self, keys: Iterable[LayerTile], bounds: Iterable[np.ndarray]) -> None:
+        """Remember `layer_bounds` of some keys, if there is room: others are worked out again."""
+        if len(self._bounds) < KEPT_BOUNDS:
+            self._bounds.update(zip(keys, bounds, strict=True))
+
+    def known_bounds(self, key: LayerTile) -> np.ndarray | None:
+        """The bounds remembered for a key."""
+        return self._bounds.get(key)
 
     def floor(self, layer: int, width: int, height: int) -> np.ndarray:
         """(pJ, cycles) floor of a layer-tile."""
@@ -159,7 +151,7 @@ class LayerTables:
             self.floor_tiles([(layer, width, height)])
         return self._floors[key]
 
-    def floor_tiles(self, tiles: Iterable[tuple[int, int, int]]) -> None:
+    def floor_tiles(self, tiles: Iterable[LayerTile]) -> None:
         """Have floors of many tiles (layer, width, height), those of one layer at once."""
         for like, keys in self._missing(tiles, self._floors).items():
             at = np.array(sorted(keys), dtype=np.int64)
@@ -172,11 +164,11 @@ class LayerTables:
 
     def _missing(
         self,
-        tiles: Iterable[tuple[int, int, int]],
-        known: Mapping[tuple[int, int, int], np.ndarray],
-    ) -> dict[int, set[tuple[int, int, int]]]:
+        tiles: Iterable[LayerTile],
+        known: Mapping[LayerTile, np.ndarray],
+    ) -> dict[int, set[LayerTile]]:
         """Keys of `tiles` that are not `known`, by the layer that stands for all alike."""
-        missing: dict[int, set[tuple[int, int, int]]] = {}
+        missing: dict[int, set[LayerTile]] = {}
         for tile in tiles:
             key = self.tile_key(*tile).like
             if key not in known:

@@ -18,7 +18,7 @@ from cost.stack_tiles import StackTiling, TileKind, tile_stack
 from problems.problem import Problem
 from problems.workload import Operand
 from solver.kind_tables import KindTables, fetching_edge
-from solver.layer_tables import LayerTables, TileKey
+from solver.layer_tables import LayerTables, LayerTile, TileKey
 from solver.pinned_inside import FREE, PinnedInside
 from solver.pins import LayerOfStack
 from solver.placements import (
@@ -75,6 +75,8 @@ class PlacedTables(LayerTables):
         self._phases: dict[tuple[object, ...], np.ndarray] = {}
         self._graphs: dict[tuple[int, ...], StackGraph] = {}
         self._placed: dict[tuple[object, ...], np.ndarray] = {}
+        self.least: dict[int, dict[LayerTile, np.ndarray]] = {}
+        """What `solver.least_by_rest` has found, by the layer that stands for all alike."""
         self._into: dict[tuple[int, ...], _WaysIn] = {}
         self._along = lru_cache(KEPT_AXES)(axis_kinds)
         self._tiling = lru_cache(KEPT_TILINGS)(self._cut)
@@ -116,7 +118,7 @@ class PlacedTables(LayerTables):
         return option.source if producer == option.carried else self.domains.dram
 
     @cached_property
-    def _levels(self) -> dict[Operand, dict[int, int]]:
+    def levels(self) -> dict[Operand, dict[int, int]]:
         chains = self.problem.hardware.chains
         return {op: {m: k for k, m in enumerate(chain)} for op, chain in chains.items()}
 
@@ -367,7 +369,7 @@ class PlacedTables(LayerTables):
 
         `target`: the one memory for the output, -1 for any.
         """
-        domains, levels = self.domains, self._levels
+        domains, levels = self.domains, self.levels
         b = [levels[Operand.I][memory] for memory in domains.inputs]
         o = [levels[Operand.O][memory] for memory in domains.outputs]
         if weights and weights[0] < 0:

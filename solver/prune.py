@@ -23,7 +23,7 @@ Ways = dict[Node, float]
 """Cheapest cost to or from each node."""
 SAFETY = 1e-9
 """Relative margin of pruning by floats: an option within it of the incumbent stays."""
-MOST_TILES = 16_000
+MOST_TILES = 100_000
 """Layer-tiles bounded at a time; only speed depends on it."""
 WORTHWHILE = 0.01
 """Relative rise of the bound of all after which layers are bounded once more."""
@@ -314,7 +314,7 @@ def refine_by_layer(
         for at in sorted(rises, key=lambda found: -rises[found]):
             pause()
             near = _near(pool, objective, incumbent, weights, reach)
-            wanted = pool.screen.wanted(near, (at[0],))
+            wanted = pool.screen.wanted(near, (at,))
             # As the bound rises all that may beat the incumbent would have to be looked at.
             if pool.screen.count(wanted).get(at, 0) <= TILES_AN_OPTION_AND_LAYER * start:
                 pool.screen.sharpen((at,), wanted, pause)

@@ -22,6 +22,8 @@ TIE_BREAK = 0.02
 """Share of energy in the search for a first schedule of little latency."""
 MOST_LOOKS = 800
 """Looks at options after which no further dive begins."""
+CLOSE_LOOKS = 30
+"""Such looks after which a dive with close mappings gives up."""
 EAGER_DIVES = 3
 """Dives with rough mappings that look further than the first."""
 PATIENCE = 5e3
@@ -109,11 +111,13 @@ class Scout:
             # With energy free most mappings tie: some weight on it finds good ones soon.
             for share in (1.0, TIE_BREAK):
                 weights = (share * latency / energy, 1.0)
-                for rises in (STUBBORN_RISES, FIRST_RISES, EAGER_RISES):
-                    self._dive(rough, weights, rises)
-                self._dive(close, weights)
+                for rises in (STUBBORN_RISES, FIRST_RISES, *[EAGER_RISES] * EAGER_DIVES):
+                    if rough.looks <= MOST_LOOKS:
+                        self._dive(rough, weights, rises)
+            self._dive(close, weights, most_looks=CLOSE_LOOKS)
             for place in self._fastest_whole():
-                self._try(self.pool.focus([place]), weights)
+                alone = self._hasty(PATIENCE, self.pool.focus([place]))
+                self._dive(alone, weights, most_looks=CLOSE_LOOKS)
             return
         # Rough mappings are soon found on whatever there is. What an eager dive has learnt leads
         # the next one further.
@@ -138,7 +142,9 @@ class Scout:
         weights = tangent(self.objective, *floor_of(self.pool))
         self._dive(self._hasty(-1), weights, STUBBORN_RISES)
 
-    def _hasty(self, patience: float, *, in_place: bool = False) -> WeightedSolver:
+    def _hasty(
+        self, patience: float, pool: Pool | None = None, *, in_place: bool = False
+    ) -> WeightedSolver:
         """A solver for dives, of its own: what it takes for bounds is none."""
         builder = ChoiceBuilder(
             self.pool.tables,
@@ -147,16 +153,17 @@ class Scout:
             self.builder.mappings,
             in_place=in_place,
         )
-        return WeightedSolver(self.pool, builder, self.limits, self.found, hasty=True)
+        return WeightedSolver(pool or self.pool, builder, self.limits, self.found, hasty=True)
 
     def _dive(
         self,
         solver: WeightedSolver,
         weights: tuple[float, float],
         rises: tuple[float, ...] = FIRST_RISES,
+        most_looks: float = np.inf,
     ) -> tuple[float, float] | None:
         """Hand on the schedule of a dive; the best (pJ, cycles) so far."""
-        optimum = solver.dive(weights, rises)
+        optimum = solver.dive(weights, rises, most_looks)
         return self.found(optimum.plans) if optimum is not None else None
 
     def _narrow(self) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP
 from cost.overlap import OverlapMode
 from cost.stack_graph import stack_graph
 from problems.workload import Operand
@@ -60,8 +59,8 @@ LARGE_GRID = 100_000
 """Tile sizes of a grid whose sums take more memory than working them out anew takes time."""
 Near = list[tuple[StackRange, np.ndarray]]
 """Ranges with masks of the options that matter, [mode, width, height, source, target]."""
-Wanted = Mapping[tuple[int, int], np.ndarray]
-"""Sizes [width, height] of a layer's tiles that occur in such options, by (layer, variant)."""
+Wanted = Mapping[int, np.ndarray]
+"""Sizes [width, height] of a layer's tiles that occur in such options, by layer."""
 
 
 class Screen:
@@ -206,86 +205,68 @@ class Screen:
 
     def promises(
         self, wanted: Wanted, weights: tuple[float, float], pause: Callable[[], object]
-    ) -> dict[tuple[int, int], tuple[float, int]]:
-        """What `sharpen` would bring and take by layer and variant.
+    ) -> dict[int, tuple[float, int]]:
+        """What `sharpen` would bring and take by layer: (weighted rise per map, tiles).
 
-        (Weighted rise per map, as a sample has it; tiles).
+        The rise is what a sample has.
         """
         return {
-            (layer, variant): self.layers[layer].promise(variant, need, weights, pause)
-            for (layer, variant), need in wanted.items()
+            layer: self.layers[layer].promise(need, weights, pause)
+            for layer, need in wanted.items()
         }
 
-    def count(self, wanted: Wanted) -> dict[tuple[int, int], int]:
-        """How many layer-tiles `sharpen` would bound by layer and variant, where it has any to put.
+    def count(self, wanted: Wanted) -> dict[int, int]:
+        """How many layer-tiles `sharpen` would bound by layer, where it has any to put.
 
         Those that stand for tiles of several layers count once: all alike are bounded together.
         """
-        classes = {(self.tables.alike(layer), variant) for layer, variant in wanted}
-        known: dict[tuple[int, int], set[int]] = {of_class: set() for of_class in classes}
+        known: dict[int, set[int]] = {self.tables.alike(layer): set() for layer in wanted}
         for layer, sums in self.layers.items():
-            for variant, sharp in enumerate(sums.grid.sharp):
-                of_class = self.tables.alike(layer), variant
-                if of_class in known and sharp.any():
-                    known[of_class].update(sums.codes(sharp))
+            of_class = self.tables.alike(layer)
+            if of_class in known and sums.grid.sharp.any():
+                known[of_class].update(sums.codes(sums.grid.sharp))
         found = {}
-        for (layer, variant), need in wanted.items():
+        for layer, need in wanted.items():
             sums = self.layers[layer]
-            missing = need & ~sums.grid.sharp[variant]
+            missing = need & ~sums.grid.sharp
             if missing.any():
-                seen = known[self.tables.alike(layer), variant]
+                seen = known[self.tables.alike(layer)]
                 new = set(sums.codes(missing)) - seen
                 seen |= new
-                found[layer, variant] = len(new)
+                found[layer] = len(new)
         return found
 
-    def sharpen(
-        self,
-        variants: Iterable[tuple[int, int]],
-        wanted: Wanted,
-        pause: Callable[[], object],
-    ) -> None:
+    def sharpen(self, layers: Iterable[int], wanted: Wanted, pause: Callable[[], object]) -> None:
         """Put least bounds of mappings in place of the floors of layer-tiles.
 
-        `variants`: (layer, variant); sizes that occur in none of the options that matter keep
-        their floors. `pause` may raise.
+        Sizes that occur in none of the options that matter keep their floors. `pause` may raise.
         """
         touched = set()
         try:
-            for layer, variant in variants:
+            for layer in layers:
                 touched.add(layer)
-                if (layer, variant) in wanted:
-                    self.layers[layer].sharpen(variant, wanted[layer, variant], pause)
+                if layer in wanted:
+                    self.layers[layer].sharpen(wanted[layer], pause)
         finally:
             self._known = {key: sums for key, sums in self._known.items() if key[1] not in touched}
 
     def wanted(self, near: Near, layers: Iterable[int] | None = None) -> Wanted:
         """Sizes of layer-tiles that occur in options that matter, of all layers or of some."""
         asked = self.layers.keys() if layers is None else self.layers.keys() & set(layers)
-        cases: dict[tuple[int, _Grid, bool, bool], np.ndarray] = {}
+        cases: dict[tuple[int, _Grid], np.ndarray] = {}
         for r, mask in near:
             grid = self._grid_of(r)
-            for s, source in enumerate(r.sources):
-                fetched = {p: flags == (True,) for p, flags in self._fetched(r, source).items()}
-                for t, target in enumerate(r.targets):
-                    here = mask[..., s, t]
-                    if not here.any():
-                        continue
-                    for layer in r.layers:
-                        if layer in asked:
-                            to_dram = layer == r.last and target == r.dram
-                            case = layer, grid, fetched[layer], to_dram
-                            seen = cases.get(case)
-                            cases[case] = here if seen is None else seen | here
-        wanted: dict[tuple[int, int], np.ndarray] = {}
-        for (layer, grid, from_dram, to_dram), mask in cases.items():
-            variants = [TO_TOP if to_dram else AS_PLACED]
-            if from_dram:
-                variants.append(FROM_AND_TO_TOP if to_dram else FROM_TOP)
+            here = mask.any(axis=(-2, -1))
+            for layer in r.layers:
+                if layer in asked:
+                    seen = cases.get((layer, grid))
+                    cases[layer, grid] = here if seen is None else seen | here
+        wanted: dict[int, np.ndarray] = {}
+        for (layer, grid), mask in cases.items():
             sums = self.layers[layer]
             for m, mode in enumerate(grid.modes):
-                need = sums.needed(*self._axes(grid, mode, layer), mask[m].astype(np.float64))
-                for variant in variants:
-                    seen = wanted.get((layer, variant))
-                    wanted[layer, variant] = need if seen is None else need | seen
+                if mask[m].any():
+                    need = sums.needed(*self._axes(grid, mode, layer), mask[m].astype(np.float64))
+                    seen = wanted.get(layer)
+                    wanted[layer] = need if seen is None else need | seen
         return dict(sorted(wanted.items()))

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from cost.capacity_bound import capacity_prices, close_misfits
+from cost.floor_tables import TO_TOP
 from cost.kind_paths import kind_bounds, weigh_table
 from cost.overlap import OverlapMode
 from cost.rules import RuleSet
@@ -22,6 +23,8 @@ from solver.stack_option import StackOption, main_kind, tiles_that_run
 
 PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
+ANY, LAST = slice(None), slice(TO_TOP, None)
+"""Variants of where a layer-tile's input and output rest: all, those with outputs in DRAM."""
 KEPT_TABLES = 4096
 """Tables of kinds of tile remembered at a time."""
 
@@ -114,20 +117,32 @@ class StackTables(PlacedTables):
         return table.kind.count * self._kind_bounds(f, table, weights)
 
     def kind_floors(self, option: StackOption) -> np.ndarray:
-        """The same [kind, (pJ, cycles)] by floors of the layer-tiles, soon known."""
-        return self._floors_by_kind(option.layers, option.tile_x, option.tile_y, option.mode)
+        """The same [kind, (pJ, cycles)] by what is known of the layer-tiles alone."""
+        to_top = option.target == self.domains.dram
+        size = option.tile_x, option.tile_y
+        return self._floors_by_kind(option.layers, *size, option.mode, to_top)
 
     def _sum_floors(
-        self, layers: tuple[int, ...], tile_x: int, tile_y: int, mode: OverlapMode
+        self, layers: tuple[int, ...], tile_x: int, tile_y: int, mode: OverlapMode, to_top: bool
     ) -> np.ndarray:
         tiling = self._tiling(layers, tile_x, tile_y, mode)
         floors = np.zeros((len(tiling.kinds), 2))
         for number, kind in enumerate(tiling.kinds):
             for e, (width, height) in enumerate(kind.sizes):
                 if kind.runs(e) and tiling.graph.layers[e].computes:
-                    floors[number] += self.floor(layers[e], width, height)
+                    variants = LAST if to_top and e == len(layers) - 1 else ANY
+                    floors[number] += self._least(layers[e], width, height, variants)
             floors[number] *= kind.count
         return floors
+
+    def _least(self, layer: int, width: int, height: int, variants: slice) -> np.ndarray:
+        """(pJ, cycles) that a layer-tile costs at least wherever its tensors rest."""
+        key = self.tile_key(layer, width, height).like
+        found = self.least.get(key[0], {}).get(key)
+        if found is None:
+            return self.floor(layer, width, height)
+        least: np.ndarray = found[:, variants].min(axis=(0, 1))
+        return least
 
     def tiles_of(
         self, option: StackOption, kinds: Sequence[TileKind]

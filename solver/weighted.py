@@ -194,13 +194,17 @@ class WeightedSolver:
         return through
 
     def dive(
-        self, weights: tuple[float, float], rises: tuple[float, ...] = FIRST_RISES
+        self,
+        weights: tuple[float, float],
+        rises: tuple[float, ...] = FIRST_RISES,
+        most_looks: float = np.inf,
     ) -> WeightedOptimum | None:
         """A good schedule, soon: like `minimise`, but with guesses in place of bounds.
 
         What is not solved yet counts as dearer than its bound, at first by `rises` (by
         stage) and then by what others at its stage, with tiles about as large, turned out to
-        cost, so the path settles quickly. Proves nothing. None if no schedule is left.
+        cost, so the path settles quickly. Proves nothing. None if no schedule is left, or none was
+        found in so many looks.
         """
         options = self.options
         guesses = Guesses(options, weights, rises)
@@ -219,6 +223,8 @@ class WeightedSolver:
                 return WeightedOptimum(
                     weights=weights, bound=0.0, cost=cost, plans=plans, potentials={}, survivors=0
                 )
+            if self.looks - before > most_looks:
+                return None
             for arc, i in open_places:
                 self.looks += 1
                 if (self.looks - before) % MANY_LOOKS == 0:

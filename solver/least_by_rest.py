@@ -1,0 +1,117 @@
+"""Least bounds of layer-tiles by where their tensors rest, for many sizes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP
+from cost.mapping_bounds import least_bounds
+from problems.workload import Operand
+from solver.layer_tables import NEVER, TILES_A_TURN, LayerTile
+from solver.placed_tables import PlacedTables
+
+VARIANTS = {
+    (False, False): AS_PLACED,
+    (True, False): FROM_TOP,
+    (False, True): TO_TOP,
+    (True, True): FROM_AND_TO_TOP,
+}
+"""By whether input and output rest in DRAM."""
+
+
+def least_by_rest(
+    tables: PlacedTables,
+    layer: int,
+    widths: np.ndarray,
+    heights: np.ndarray,
+    weights: tuple[tuple[int, ...], ...],
+    pause: Callable[[], object],
+) -> np.ndarray:
+    """[tile, way, variant, (pJ, cycles)] least bounds over the placements that variants name.
+
+    `weights`: memories in which the weights may rest, by the way that they take; -1 stands for
+    the second operand of a join. They are the same for all layers that are alike. Here AS_PLACED
+    names inputs and outputs below DRAM. Energy and cycles may be of different placements; `NEVER`
+    where there is none. `pause` is called between some tiles and the next, and may raise.
+    """
+    keys = [
+        tables.tile_key(layer, w, h).like
+        for w, h in zip(widths.tolist(), heights.tolist(), strict=True)
+    ]
+    known = tables.least.setdefault(tables.alike(layer), {})
+    missing = {key for key in keys if key not in known}
+    if tables.timed and not tables.rules.accumulate_half_shared_loading:
+        known.update(_at_innermost(tables, layer, sorted(missing), weights, pause))
+        return np.array([known[key] for key in keys])
+    at_hand = [key for key in missing if tables.known_bounds(key) is not None]
+    for key in at_hand:
+        bounds = tables.known_bounds(key)
+        assert bounds is not None
+        known[key] = _reduced(tables, bounds[None], weights)[0]
+    for some, found in tables.bounds_of(tables.alike(layer), missing.difference(at_hand), pause):
+        known.update(zip(some, _reduced(tables, found, weights), strict=True))
+        tables.keep_bounds(some, found)
+    return np.array([known[key] for key in keys])
+
+
+def _at_innermost(
+    tables: PlacedTables,
+    layer: int,
+    keys: list[LayerTile],
+    weights: tuple[tuple[int, ...], ...],
+    pause: Callable[[], object],
+) -> Iterator[tuple[LayerTile, np.ndarray]]:
+    """Keys with their bounds where tensors rest as low as they fit: quicker under some rules.
+
+    From there any other place only adds to the way. What does not fit below DRAM has a bound that
+    holds for no placement at all.
+    """
+    sizes = tables.tile_sizes(layer, 1, 1)
+    for start in range(0, len(keys), TILES_A_TURN):
+        some = keys[start : start + TILES_A_TURN]
+        widths, heights = np.array(some, dtype=np.int64).T[1:]
+        out = np.empty((len(some), len(weights), 4, 2))
+        for n, places in enumerate(weights):
+            usable = tables.usable_levels(layer)
+            if places != (-1,):
+                chain = tables.models[layer].chain[0]
+                usable[0, : len(chain)] = [m in places for m in chain]
+            for (from_top, to_top), variant in VARIANTS.items():
+                pause()
+                found = least_bounds(
+                    tables.models[layer],
+                    sizes,
+                    widths,
+                    heights,
+                    usable,
+                    from_top=from_top,
+                    to_top=to_top,
+                    timed=True,
+                )
+                out[:, n, variant] = np.minimum(found, NEVER)
+        yield from zip(some, out, strict=True)
+
+
+def _reduced(
+    tables: PlacedTables, bounds: np.ndarray, weights: tuple[tuple[int, ...], ...]
+) -> np.ndarray:
+    """Least [tile, way, variant, 2] of bounds [tile, W, I, O levels, 2]."""
+    domains, levels = tables.domains, tables.levels
+    b = np.array([levels[Operand.I][memory] for memory in domains.inputs])
+    o = np.array([levels[Operand.O][memory] for memory in domains.outputs])
+    inputs = {top: [(m == domains.dram) == top for m in domains.inputs] for top in (False, True)}
+    outputs = {top: [(m == domains.dram) == top for m in domains.outputs] for top in (False, True)}
+    out = np.empty((len(bounds), len(weights), 4, 2))
+    for n, places in enumerate(weights):
+        if places == (-1,):
+            # Both operands of a join rest in one memory.
+            least = bounds[:, b, b][:, :, o]
+        else:
+            w = [levels[Operand.W][memory] for memory in places]
+            least = bounds[:, w].min(axis=1, initial=np.inf)[:, b[:, None], o[None, :]]
+        for (from_top, to_top), variant in VARIANTS.items():
+            some = least[:, inputs[from_top]][:, :, outputs[to_top]]
+            out[:, n, variant] = some.min(axis=(1, 2), initial=NEVER)
+    return out

@@ -1,0 +1,124 @@
+"""First bounds of options, floors and sharpened ones, against those of their placements."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from cost.overlap import OverlapMode
+from cost.rules import DEFINES, EXACT, RuleSet
+from problems import Problem, load_problem
+from solver.choices import ChoiceBuilder
+from solver.limits import SearchLimits
+from solver.prepare import cost_tables
+from solver.prune import Pool, make_pool
+from solver.screen import Screen
+from solver.space import EFFICIENT, parse_tiles, stack_ranges
+from solver.stack_tables import StackTables
+from solver.weighted import WeightedSolver
+from tests.oracle.random_kinds import random_concat, random_matmul
+from tests.oracle.random_problems import random_graph, random_problem, random_shortcut
+
+ENERGY = np.array([[1.0, 0.0]])
+MOST_OPTIONS, FEW_OPTIONS = 60, 3
+LIMITS = SearchLimits(deadline=None, workers=1, seed=0)
+MODES = tuple(OverlapMode)
+
+
+def chain(rng: Random, *, levels: int = 3, size: int = 2, tight: float = 1.0) -> Problem:
+    """A random chain of two layers."""
+    return random_problem(rng, 2, size=size + 1, levels=levels, tight=tight)
+
+
+FAMILIES = (chain, random_graph, random_shortcut, random_concat, random_matmul)
+
+
+def sharpen_all(pool: Pool) -> None:
+    """Bound all layer-tiles of a pool."""
+    wanted = pool.screen.wanted([(r.screened.range, r.alive) for r in pool.ranges])
+    pool.screen.sharpen(wanted, wanted, lambda: None)
+    pool.refresh()
+
+
+def check(tables: StackTables, pool: Pool, rng: Random) -> float:
+    """No bound of an option is above that of its placements; how close they come at the most.
+
+    Energies alone: floors know some stalls that bounds of placements do not.
+    """
+    options = [(r, *found) for r in pool.ranges for found in r.options()]
+    closest = 0.0
+    for r, index, option in rng.sample(options, min(MOST_OPTIONS, len(options))):
+        placed = tables.option_bounds(option, ENERGY)[0]
+        assert r.energy[index] <= placed * (1 + 1e-9), option
+        floors = tables.kind_floors(option)[:, 0]
+        for number, floor in enumerate(floors.tolist()):
+            assert floor <= tables.kind_bound(option, number, ENERGY)[0] * (1 + 1e-9), option
+        if 0 < placed < np.inf:
+            closest = max(closest, float(r.energy[index]) / placed)
+    return closest
+
+
+def check_solved(tables: StackTables, pool: Pool, rng: Random) -> None:
+    """No bound of an option that takes all layers is above what its best schedule costs."""
+    whole = [
+        (k, index)
+        for k, r in enumerate(pool.ranges)
+        if r.screened.range.tail_node(tables.domains.dram) == pool.start
+        for index, option in r.options()
+        if r.screened.range.head_node(option.target) == pool.end
+    ]
+    for k, index in rng.sample(whole, min(FEW_OPTIONS, len(whole))):
+        solver = WeightedSolver(pool.focus([(k, index)]), ChoiceBuilder(tables), LIMITS)
+        r = pool.ranges[k]
+        for weights, known in (((1.0, 0.0), r.energy[index]), ((0.0, 1.0), r.latency[index])):
+            assert known <= solver.minimise(weights, np.inf).bound * (1 + 1e-9), (k, index)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
+def test_bounds_of_options_hold(family, timed: bool) -> None:  # type: ignore[no-untyped-def]
+    """Tests floors and sharpened bounds of random problems under exact rules."""
+    close = 0
+    for seed in range(8):
+        rng = Random(seed)
+        problem = family(rng, levels=2 + seed % 2, tight=1.0 + seed % 3)
+        tables = cost_tables(problem, EXACT, timed=timed)
+        ranges = stack_ranges(problem, EXACT, parse_tiles("all"), MODES, None)
+        pool = make_pool(Screen(tables, ranges))
+        before = [r.energy.copy() for r in pool.ranges]
+        check(tables, pool, rng)
+        sharpen_all(pool)
+        assert all((r.energy >= e).all() for r, e in zip(pool.ranges, before, strict=True))
+        close += check(tables, pool, rng) > 0.9
+        if timed:
+            check_solved(tables, pool, rng)
+    assert close > 2
+
+
+@pytest.mark.parametrize("rules", [EXACT, DEFINES], ids=lambda rules: rules.name)
+def test_bounds_of_options_of_a_network_hold(rules: RuleSet) -> None:
+    """Tests the same for a network, with padding and overlap, under both rule sets."""
+    problem = load_problem("fsrcnn@ascend-like-df")
+    tables = cost_tables(problem, rules)
+    ranges = stack_ranges(problem, rules, parse_tiles("grid:60,4x72,8"), MODES, None)
+    pool = make_pool(Screen(tables, ranges))
+    check(tables, pool, Random(0))
+    sharpen_all(pool)
+    assert check(tables, pool, Random(0)) > 0.9
+
+
+def test_layers_alike_are_bounded_once() -> None:
+    """Tests that a layer-tile is counted once for all layers alike, and not again."""
+    problem = load_problem("resnet-18@meta-proto-df")
+    tables = cost_tables(problem, EXACT, timed=False)
+    ranges = stack_ranges(problem, EXACT, EFFICIENT, MODES, 2)
+    pool = make_pool(Screen(tables, ranges))
+    wanted = pool.screen.wanted([(r.screened.range, r.alive) for r in pool.ranges])
+    counts = pool.screen.count(wanted)
+    assert any(tables.alike(layer) != layer and layer not in counts for layer in wanted)
+    first = min(counts, key=lambda layer: counts[layer])
+    pool.screen.sharpen((first,), wanted, lambda: None)
+    assert first not in pool.screen.count(wanted)
+    assert len(tables.least[tables.alike(first)]) == counts[first]
