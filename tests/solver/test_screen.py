@@ -111,9 +111,9 @@ def test_bounds_of_options_of_a_network_hold(rules: RuleSet) -> None:
 
 def test_layers_alike_are_bounded_once() -> None:
     """Tests that a layer-tile is counted once for all layers alike, and not again."""
-    problem = load_problem("fsrcnn@meta-proto-df")
+    problem = load_problem("resnet-18@meta-proto-df")
     tables = cost_tables(problem, EXACT, timed=False)
-    ranges = stack_ranges(problem, EXACT, parse_tiles("grid:60,4x72,8"), MODES, 1)
+    ranges = stack_ranges(problem, EXACT, parse_tiles("grid:14,4x28,8"), MODES, 1)
     pool = make_pool(Screen(tables, ranges))
     wanted = pool.screen.wanted([(r.screened.range, r.alive) for r in pool.ranges])
     counts = pool.screen.count(wanted)
