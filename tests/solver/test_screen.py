@@ -117,8 +117,17 @@ def test_layers_alike_are_bounded_once() -> None:
     pool = make_pool(Screen(tables, ranges))
     wanted = pool.screen.wanted([(r.screened.range, r.alive) for r in pool.ranges])
     counts = pool.screen.count(wanted)
-    assert any(tables.alike(layer) != layer and layer not in counts for layer in wanted)
-    first = min(counts, key=lambda layer: counts[layer])
+    distinct: dict[int, set[object]] = {}
+    for layer, need in wanted.items():
+        grid = pool.screen.layers[layer].grid
+        keys = distinct.setdefault(tables.alike(layer), set())
+        for i, j in np.argwhere(need).tolist():
+            keys.add(tables.tile_key(layer, int(grid.widths[i]), int(grid.heights[j])).like)
+    assert sum(counts.values()) == sum(map(len, distinct.values()))
+    assert sum(counts.values()) < sum(int(need.sum()) for need in wanted.values())
+    first = next(layer for layer in counts if tables.alike(layer) != layer)
     pool.screen.sharpen((first,), wanted, lambda: None)
-    assert first not in pool.screen.count(wanted)
-    assert len(tables.least[tables.alike(first)]) == counts[first]
+    again = pool.screen.count(wanted)
+    assert first not in again
+    sharp = len(tables.least[tables.alike(first)])
+    assert sum(again.values()) == sum(counts.values()) - sharp
