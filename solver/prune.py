@@ -273,14 +273,19 @@ def refine_near(
         least = pool.lower_bound(objective, weights)
         if few and least <= below * (1 + IDLE):
             return
-        below = least
+        below, few = least, False
         near = _near(pool, objective, incumbent, weights, reach)
         options = sum(int(mask.sum()) for _, mask in near)
         wanted = pool.screen.wanted(near)
         tiles = pool.screen.count(wanted)
         most = MOST_TILES if pool.alive() >= LARGE_POOL else TILES_AN_OPTION * options
-        if not tiles or sum(tiles.values()) > min(MOST_TILES, most):
+        if not tiles:
             return
+        if sum(tiles.values()) > min(MOST_TILES, most):
+            if options == pool.alive():
+                return
+            reach *= WIDER  # more options have more of their tiles in common
+            continue
         pool.screen.sharpen(tiles, wanted, pause)
         pool.refresh()
         few = sum(tiles.values()) * OPTIONS_A_TILE < pool.size
