@@ -23,6 +23,8 @@ THINNED = 2.0
 """How much smaller each size is than the next in a part with few sizes."""
 SMALL_PART = 4
 """How many times smaller such a part, or what is left, has to be."""
+SPARSE_FROM = 300_000
+"""Options from which on it pays to go on with a pool of what is left; only speed depends on it."""
 
 
 def efficient_part(problem: Problem, ranges: tuple[StackRange, ...]) -> tuple[StackRange, ...]:
@@ -65,7 +67,7 @@ def _is_small(part: list[StackRange], ranges: tuple[StackRange, ...]) -> bool:
 
 def is_sparse(pool: Pool) -> bool:
     """Whether a pool is large and little of it is left."""
-    return pool.size >= MANY_OPTIONS and 0 < pool.alive() * SMALL_PART < pool.size
+    return pool.size >= SPARSE_FROM and 0 < pool.alive() * SMALL_PART < pool.size
 
 
 def survivors(pool: Pool) -> Pool:

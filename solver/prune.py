@@ -255,6 +255,7 @@ def refine_near(
     weights: tuple[float, float],
     reach: float,
     *,
+    widens: bool,
     pause: Callable[[], object],
 ) -> None:
     """Stage 2: bound the layer-tiles of promising options by their best lone mappings.
@@ -262,9 +263,9 @@ def refine_near(
     Promising are options whose bound is below `incumbent` and at most `reach` (a share) above
     the bound of all; as that rises others become so, until the tiles of all that are have their
     bounds. If tiles are very many, or many for the options that they occur in, so that looking at
-    those one by one is quicker, floors stay as they are. `pause` is called often, and may raise.
-    Where tiles are few the reach grows, so that passes over a large pool are few, too; and they
-    end where the bound of all rises no more.
+    those one by one is quicker, the reach grows if it `widens`, or else floors stay as they are.
+    It grows, too, where tiles are few, so that passes over a large pool are few; and they end where
+    the bound of all rises no more. `pause` is called often, and may raise.
     """
     below = 0.0
     few = False
@@ -282,7 +283,7 @@ def refine_near(
         if not tiles:
             return
         if sum(tiles.values()) > min(MOST_TILES, most):
-            if options == pool.alive():
+            if not widens or options == pool.alive():
                 return
             reach *= WIDER  # more options have more of their tiles in common
             continue

@@ -113,7 +113,7 @@ class Search:
                 # Elsewhere the search for a first schedule begins with the same dive.
                 self.opening.place()
                 self._phase("opening")
-            self._bound_layers(pool, NEAR)
+            pool = self._bound_layers(pool, NEAR)
             if self.point is None and not np.isfinite(floor_of(pool)[0]):
                 raise self._infeasible()
             scout = Scout(pool, self.builder, self.limits, self.objective, self._consider)
@@ -203,17 +203,33 @@ class Search:
                 break
         self._phase("opening")
 
-    def _bound_layers(self, pool: Pool, reaches: tuple[float, ...]) -> None:
-        """Bound the layer-tiles of the most promising options, and of those a little less so."""
+    def _bound_layers(self, pool: Pool, reaches: tuple[float, ...]) -> Pool:
+        """Bound the layer-tiles of the most promising options, and of those a little less so.
+
+        The pool of what is left if that is little of it, else the same.
+        """
         for reach in reaches:
             energy, latency = floor_of(pool)
             if not np.isfinite(energy):
                 break
             slant = tangent(self.objective, energy, latency)
             self.slants.append(slant)
-            refine_near(pool, self.objective, self.incumbent, slant, reach, pause=self.limits.left)
+            refine_near(
+                pool,
+                self.objective,
+                self.incumbent,
+                slant,
+                reach,
+                widens=reach >= FAR[0],  # a good schedule is known by then
+                pause=self.limits.left,
+            )
             self._raise_bound(pool.lower_bound(self.objective, slant))
+            if self.point is not None:
+                pool.prune(self.objective, self.incumbent, tangent(self.objective, *self.point))
+            if is_sparse(pool):
+                pool = survivors(pool)
         self._phase("bound layers")
+        return pool
 
     def _prune(self, pool: Pool) -> Pool:
         """Drop what cannot beat the best schedule; the pool of what is left."""
@@ -222,7 +238,7 @@ class Search:
         self.counts.setdefault("after floors", alive)
         if is_sparse(pool):
             pool = survivors(pool)
-        self._bound_layers(pool, FAR)
+        pool = self._bound_layers(pool, FAR)
         if not self.tables.rules.joint_capacity or self.objective is Objective.LATENCY:
             # Floors are low where first tiles read their weights from DRAM, and those of latency.
             refine_by_layer(

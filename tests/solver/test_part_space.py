@@ -54,6 +54,7 @@ def test_a_part_to_begin_with_changes_no_answer(seed: int, monkeypatch: pytest.M
     monkeypatch.setattr("solver.search.efficient_part", smallest_tiles)
     monkeypatch.setattr("solver.search.MANY_OPTIONS", 1)
     monkeypatch.setattr("solver.part_space.MANY_OPTIONS", 1)
+    monkeypatch.setattr("solver.part_space.SPARSE_FROM", 1)
     begun = outcome(problem, objective)
     if plain is None or begun is None:
         assert plain is begun
