@@ -14,13 +14,19 @@ from functools import cached_property
 import numpy as np
 
 from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
-from problems.hardware import Hardware, MemoryLevel
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts
 from solver.layer_tables import NEVER
 from solver.least_by_rest import least_by_rest
 from solver.placements import weight_memories
 from solver.stack_tables import StackTables
+from solver.way_in import (
+    input_bits,
+    input_copy_cycles,
+    input_pj_per_bit,
+    link_pj_per_bit,
+    output_pj_per_bit,
+)
 
 STAYING, STREAMED = range(2)
 """Whether a layer's weights stay on chip, where they arrive once, or come with every tile."""
@@ -47,48 +53,6 @@ class FloorGrid:
     sharp: np.ndarray
 
 
-def link_pj_per_bit(hardware: Hardware, operand: Operand, *, inward: bool) -> float:
-    """Least pJ per bit over the link between DRAM and the level below it."""
-    chain = hardware.chains[operand]
-    if len(chain) == 1:
-        return 0.0  # the MACs work on DRAM itself, and their traffic is in the floors
-    dram, below = hardware.memories[chain[-1]], hardware.memories[chain[-2]]
-    sender, receiver = (dram, below) if inward else (below, dram)
-    return sender.read_pj / sender.read_bits_per_cycle + receiver.write_pj / _widest_write(receiver)
-
-
-def _widest_write(memory: MemoryLevel) -> int:
-    """Bits that a word written takes along; copies write at a shared port's read width."""
-    if memory.shared_read_write_port:
-        return max(memory.write_bits_per_cycle, memory.read_bits_per_cycle)
-    return memory.write_bits_per_cycle
-
-
-def input_bits(tables: StackTables, layer: int, operand: int = 0) -> int:
-    """Bits per position (all channels) of what arrives from before `layer`."""
-    workload = tables.problem.workload
-    first = workload.layers[layer]
-    producer = workload.by_name.get(first.sources[operand])
-    bits = producer.precision.output_bits if producer else workload.input_bits
-    made = producer.channels if producer else workload.input_channels
-    # A layer that reads DRAM in place moves its own data width.
-    return min(made, first.input_channels) * min(bits, first.precision.input_bits)
-
-
-def input_copy_cycles(tables: StackTables, layer: int, elements: np.ndarray) -> np.ndarray:
-    """Cycles that copying so many fresh input elements of `layer` out of DRAM takes at least.
-
-    Only the first hop, from DRAM into the memory below; zero where there is none.
-    """
-    problem = tables.problem
-    chain = problem.hardware.chains[Operand.I]
-    if len(chain) == 1:
-        return np.zeros_like(elements, dtype=np.float64)
-    dram, below = problem.hardware.memories[chain[-1]], problem.hardware.memories[chain[-2]]
-    width = min(dram.read_bits_per_cycle, _widest_write(below))
-    return np.ceil(elements * input_bits(tables, layer) / width)
-
-
 class LayerSums:
     """Sums of one layer's floors over the tiles of stacks, and what they are made of."""
 
@@ -103,13 +67,8 @@ class LayerSums:
         self.tables, self.layer = tables, layer
         self.weights = self._weight_ways()
         self.arrival = self._least_arrival()
-        hardware = tables.problem.hardware
-        self.write_pj = link_pj_per_bit(hardware, Operand.O, inward=False)
-        self.read_pj = link_pj_per_bit(hardware, Operand.I, inward=True)
-        if not tables.rules.integer_unrolling:
-            # The reference rounds fractions of elements: a tied axis can lose half of what
-            # it moves, a rounded amount a third.
-            self.read_pj, self.write_pj = self.read_pj / 4, self.write_pj * 2 / 3
+        self.write_pj = output_pj_per_bit(tables)
+        self.read_pj = input_pj_per_bit(tables)
         self.grid = self._grid(widths, heights, floors)
 
     def _weight_ways(self) -> tuple[int, ...]:

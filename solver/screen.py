@@ -11,10 +11,11 @@ from cost.overlap import OverlapMode
 from cost.stack_graph import stack_graph
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts, axis_counts
-from solver.floor_sums import LayerSums, layer_sums, link_pj_per_bit
+from solver.floor_sums import LayerSums, layer_sums
 from solver.space import StackRange
 from solver.stack_option import StackOption
 from solver.stack_tables import StackTables
+from solver.way_in import link_pj_per_bit
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -75,7 +75,7 @@ class Search:
         self.is_whole = True
         """Whether this is no search in a part of the space."""
         self.decides = True
-        """Whether the gap is to be closed."""
+        """Whether the gap is to be closed, or a first schedule will do."""
         self.slants: list[tuple[float, float]] = []
         """Weights along which the bounds of options were compared."""
 
@@ -120,14 +120,15 @@ class Search:
             scout.run()
             self._ask_rules(pool)
             self._phase("first schedule")
+            if not self.decides:
+                return self._result(status)
             pool = self._prune(pool)
             if not self.tables.rules.joint_capacity and np.isfinite(floor_of(pool)[0]):
                 # The one path solved was chosen by floors: these bounds choose better.
                 scout.run()
                 self._phase("first schedule")
                 pool = self._prune(pool)
-            if self.decides:
-                self._decide(pool)
+            self._decide(pool)
             self._phase("decide")
             if self.point is None:
                 raise self._infeasible()

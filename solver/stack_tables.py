@@ -9,12 +9,11 @@ from functools import lru_cache
 import numpy as np
 
 from cost.capacity_bound import capacity_prices, close_misfits
-from cost.floor_tables import TO_TOP
 from cost.kind_paths import kind_bounds, weigh_table
-from cost.overlap import OverlapMode
 from cost.rules import RuleSet
 from cost.stack_tiles import StackTiling, TileKind
 from problems.problem import Problem
+from solver.kind_floors import kind_floors
 from solver.kind_tables import KindTables
 from solver.occupancy import occupancy
 from solver.pins import LayerOfStack
@@ -23,8 +22,6 @@ from solver.stack_option import StackOption, main_kind, tiles_that_run
 
 PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
-ANY, LAST = slice(None), slice(TO_TOP, None)
-"""Variants of where a layer-tile's input and output rest: all, those with outputs in DRAM."""
 KEPT_TABLES = 4096
 """Tables of kinds of tile remembered at a time."""
 
@@ -43,7 +40,7 @@ class StackTables(PlacedTables):
         super().__init__(problem, rules, timed=timed, inside=inside)
         self._arriving: dict[tuple[int, tuple[int, ...]], np.ndarray | None] = {}
         self._tables = lru_cache(KEPT_TABLES)(self._one_kind)
-        self._floors_by_kind = lru_cache(KEPT_TILINGS)(self._sum_floors)
+        self._floors_by_kind = lru_cache(KEPT_TILINGS)(lambda option: kind_floors(self, option))
 
     def map_bits(self, option: StackOption) -> dict[int, int]:
         """Bits by memory of the whole maps that rest on chip beside a stack."""
@@ -118,31 +115,7 @@ class StackTables(PlacedTables):
 
     def kind_floors(self, option: StackOption) -> np.ndarray:
         """The same [kind, (pJ, cycles)] by what is known of the layer-tiles alone."""
-        to_top = option.target == self.domains.dram
-        size = option.tile_x, option.tile_y
-        return self._floors_by_kind(option.layers, *size, option.mode, to_top)
-
-    def _sum_floors(
-        self, layers: tuple[int, ...], tile_x: int, tile_y: int, mode: OverlapMode, to_top: bool
-    ) -> np.ndarray:
-        tiling = self._tiling(layers, tile_x, tile_y, mode)
-        floors = np.zeros((len(tiling.kinds), 2))
-        for number, kind in enumerate(tiling.kinds):
-            for e, (width, height) in enumerate(kind.sizes):
-                if kind.runs(e) and tiling.graph.layers[e].computes:
-                    variants = LAST if to_top and e == len(layers) - 1 else ANY
-                    floors[number] += self._least(layers[e], width, height, variants)
-            floors[number] *= kind.count
-        return floors
-
-    def _least(self, layer: int, width: int, height: int, variants: slice) -> np.ndarray:
-        """(pJ, cycles) that a layer-tile costs at least wherever its tensors rest."""
-        key = self.tile_key(layer, width, height).like
-        found = self.least.get(key[0], {}).get(key)
-        if found is None:
-            return self.floor(layer, width, height)
-        least: np.ndarray = found[:, variants].min(axis=(0, 1))
-        return least
+        return self._floors_by_kind(option)
 
     def tiles_of(
         self, option: StackOption, kinds: Sequence[TileKind]

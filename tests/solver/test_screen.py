@@ -72,8 +72,12 @@ def check_solved(tables: StackTables, pool: Pool, rng: Random) -> None:
     for k, index in rng.sample(whole, min(FEW_OPTIONS, len(whole))):
         solver = WeightedSolver(pool.focus([(k, index)]), ChoiceBuilder(tables), LIMITS)
         r = pool.ranges[k]
+        option = r.screened.option(index)
         for weights, known in (((1.0, 0.0), r.energy[index]), ((0.0, 1.0), r.latency[index])):
-            assert known <= solver.minimise(weights, np.inf).bound * (1 + 1e-9), (k, index)
+            least = solver.minimise(weights, np.inf).bound * (1 + 1e-9)
+            assert known <= least, option
+            assert tables.main_bound(option, np.array([weights]))[0] <= least, option
+            assert float((tables.kind_floors(option) @ weights).sum()) <= least, option
 
 
 @pytest.mark.parametrize("timed", [True, False])

@@ -1,0 +1,113 @@
+"""What tiles of an option cost at least, kind by kind, by what is known of layer-tiles alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP
+from cost.stack_tiles import StackTiling, TileKind
+from problems.workload import Operand
+from solver.layer_tables import NEVER
+from solver.placed_tables import PlacedTables
+from solver.placements import weight_memories
+from solver.stack_option import StackOption, tiles_that_run
+from solver.way_in import input_bits, input_copy_cycles, input_pj_per_bit, link_pj_per_bit
+
+WAYS = 2
+"""Most ways that weights can take: staying on chip, where they arrive once, or streamed."""
+
+
+def kind_floors(tables: PlacedTables, option: StackOption) -> np.ndarray:
+    """[kind, (pJ, cycles)] of all tiles of a kind: no placement costs less.
+
+    Least bounds of layer-tiles where they are known (`solver.least_by_rest`), else floors, with
+    the ways of maps and weights between DRAM and the chip; the same as in the sums of
+    `solver.floor_sums`, which do not tell kinds apart.
+    """
+    tiling = tables.tiling(option)
+    tiles = tiles_that_run(tiling)
+    to_dram = option.target == tables.domains.dram
+    last = len(option.layers) - 1
+    rows = [
+        (k, e)
+        for k, kind in enumerate(tiling.kinds)
+        for e, layer in enumerate(tiling.graph.layers)
+        if layer.computes and kind.runs(e)
+    ]
+    costs = np.full((len(rows), WAYS, 4, 2), NEVER)
+    way_in = np.zeros((len(rows), 2))
+    lasts = np.zeros(len(rows), dtype=np.bool_)
+    floors = np.zeros((len(tiling.kinds), 2))
+    arrivals = [_arrival(tables, layer) for layer in option.layers]
+    for row, (k, e) in enumerate(rows):
+        kind, layer = tiling.kinds[k], option.layers[e]
+        key = tables.tile_key(layer, *kind.sizes[e]).like
+        known = tables.least.get(key[0], {}).get(key)
+        way_in[row] = _way_in(tables, option, tiling, kind, e)
+        lasts[row] = to_dram and e == last
+        if known is None:
+            costs[row, 0] = tables.floor(*key)
+            # Without a bound that knows where the input rests it has its way to go anyhow.
+            costs[row, 0, [FROM_TOP, FROM_AND_TO_TOP], 0] += way_in[row, 0]
+            continue
+        costs[row, : len(known)] = known
+        if len(known) == WAYS:
+            costs[row, 0] += arrivals[e] / tiles[e]
+    costs[~lasts, :, AS_PLACED] = costs[~lasts][:, :, [AS_PLACED, TO_TOP]].min(axis=2)
+    costs[~lasts, :, FROM_TOP] = costs[~lasts][:, :, [FROM_TOP, FROM_AND_TO_TOP]].min(axis=2)
+    costs[lasts, :, AS_PLACED] = costs[lasts, :, TO_TOP]
+    costs[lasts, :, FROM_TOP] = costs[lasts, :, FROM_AND_TO_TOP]
+    costs[:, :, AS_PLACED] += way_in[:, None]
+    least = costs[:, :, [AS_PLACED, FROM_TOP]].min(axis=(1, 2))
+    np.add.at(floors, [k for k, _ in rows], least)
+    floors[:, 0] += _exports(tables, tiling)
+    floors *= np.array([[kind.count] for kind in tiling.kinds])
+    return np.minimum(floors, NEVER)
+
+
+def _way_in(
+    tables: PlacedTables, option: StackOption, tiling: StackTiling, kind: TileKind, e: int
+) -> tuple[float, float]:
+    """(pJ, cycles) of bringing what a layer fetches from DRAM for one tile to the chip.
+
+    Of several operands the energy alone: where one stays in DRAM both may.
+    """
+    graph, layer = tiling.graph, option.layers[e]
+    sizes = graph.layers[e].sizes
+    energy = cycles = 0.0
+    for i in graph.edges_into[e]:
+        edge = graph.edges[i]
+        source = tables.source_of(option, graph, edge.tensor)
+        if not edge.fetches or source != tables.domains.dram:
+            continue
+        fresh = 1
+        for steps, outputs, taps in (
+            (kind.column.edges[i], kind.sizes[e][0], sizes["FX"]),
+            (kind.row.edges[i], kind.sizes[e][1], sizes["FY"]),
+        ):
+            fresh *= min(steps.moved, steps.extent - steps.reused, outputs * taps)
+        energy += fresh * input_bits(tables, layer, edge.operand) * input_pj_per_bit(tables)
+        if len(graph.edges_into[e]) == 1:
+            cycles = float(input_copy_cycles(tables, layer, np.array(fresh)))
+    return energy, cycles
+
+
+def _arrival(tables: PlacedTables, layer: int) -> np.ndarray:
+    """(pJ, cycles) of the cheapest arrival of weights that stay; zero where they have one way."""
+    if (
+        not tables.rules.charge_weight_arrival
+        or not tables.problem.workload.layers[layer].has_weights
+    ):
+        return np.zeros(2)
+    domains, hardware = tables.domains, tables.problem.hardware
+    places = weight_memories(domains, hardware, tables.problem.workload.layers[layer])
+    costs = [tables.arrival(layer, m) for m in places if m != domains.dram]
+    return np.array(costs).min(axis=0) if costs else np.zeros(2)
+
+
+def _exports(tables: PlacedTables, tiling: StackTiling) -> np.ndarray:
+    """[kind] pJ of writing out what one tile makes that is read outside of the stack, too."""
+    graph = tiling.graph
+    link = link_pj_per_bit(tables.problem.hardware, Operand.O, inward=False)
+    computed = [e for e in graph.exports if graph.layers[e].computes]
+    return np.array([sum(k.export_bits[e] for e in computed) * link for k in tiling.kinds])
