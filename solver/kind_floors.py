@@ -38,28 +38,29 @@ def kind_floors(tables: PlacedTables, option: StackOption) -> np.ndarray:
     way_in = np.zeros((len(rows), 2))
     lasts = np.zeros(len(rows), dtype=np.bool_)
     floors = np.zeros((len(tiling.kinds), 2))
+    keys = [tables.tile_key(option.layers[e], *tiling.kinds[k].sizes[e]).like for k, e in rows]
+    known = [tables.least.get(key[0], {}).get(key) for key in keys]
+    tables.floor_tiles(key for key, found in zip(keys, known, strict=True) if found is None)
     arrivals = [_arrival(tables, layer) for layer in option.layers]
     for row, (k, e) in enumerate(rows):
-        kind, layer = tiling.kinds[k], option.layers[e]
-        key = tables.tile_key(layer, *kind.sizes[e]).like
-        known = tables.least.get(key[0], {}).get(key)
-        way_in[row] = _way_in(tables, option, tiling, kind, e)
+        way_in[row] = _way_in(tables, option, tiling, tiling.kinds[k], e)
         lasts[row] = to_dram and e == last
-        if known is None:
-            costs[row, 0] = tables.floor(*key)
+        least = known[row]
+        if least is None:
+            costs[row, 0] = tables.floor(*keys[row])
             # Without a bound that knows where the input rests it has its way to go anyhow.
             costs[row, 0, [FROM_TOP, FROM_AND_TO_TOP], 0] += way_in[row, 0]
             continue
-        costs[row, : len(known)] = known
-        if len(known) == WAYS:
+        costs[row, : len(least)] = least
+        if len(least) == WAYS:
             costs[row, 0] += arrivals[e] / tiles[e]
     costs[~lasts, :, AS_PLACED] = costs[~lasts][:, :, [AS_PLACED, TO_TOP]].min(axis=2)
     costs[~lasts, :, FROM_TOP] = costs[~lasts][:, :, [FROM_TOP, FROM_AND_TO_TOP]].min(axis=2)
     costs[lasts, :, AS_PLACED] = costs[lasts, :, TO_TOP]
     costs[lasts, :, FROM_TOP] = costs[lasts, :, FROM_AND_TO_TOP]
     costs[:, :, AS_PLACED] += way_in[:, None]
-    least = costs[:, :, [AS_PLACED, FROM_TOP]].min(axis=(1, 2))
-    np.add.at(floors, [k for k, _ in rows], least)
+    cheapest = costs[:, :, [AS_PLACED, FROM_TOP]].min(axis=(1, 2))
+    np.add.at(floors, [k for k, _ in rows], cheapest)
     floors[:, 0] += _exports(tables, tiling)
     floors *= np.array([[kind.count] for kind in tiling.kinds])
     return np.minimum(floors, NEVER)

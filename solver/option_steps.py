@@ -71,12 +71,6 @@ class OptionSteps:
         Kind of tile by kind of tile: so the layer-tiles of all can be bounded at once.
         """
         tables = self.builder.tables
-        tables.floor_tiles(
-            tile
-            for state in states
-            if weights not in state.partial
-            for tile in tables.tiles_of(state.option, tables.tiling(state.option).kinds)
-        )
         waiting = list(range(len(states)))
         while waiting:
             self.limits.left()

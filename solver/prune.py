@@ -30,6 +30,8 @@ WORTHWHILE = 0.01
 TILES_AN_OPTION, TILES_AN_OPTION_AND_LAYER, LEAST_TILES = 2.0, 0.5, 100
 """Layer-tiles that may be bounded for each option that they may decide, in all and of one layer,
 and how many take as long as passing over the pool once; only speed depends on them."""
+TILES_AN_OPTION_LEFT = 10.0
+"""The same where a good schedule is known, so that most options left will be looked at closely."""
 LARGE_POOL = 1_000_000
 """Options alive from which on the tiles of few promising ones are worth it, too: what is learnt
 about those leaves fewer of all others; only speed depends on it."""
@@ -279,9 +281,11 @@ def refine_near(
         options = sum(int(mask.sum()) for _, mask in near)
         wanted = pool.screen.wanted(near)
         tiles = pool.screen.count(wanted)
-        most = MOST_TILES if pool.alive() >= LARGE_POOL else TILES_AN_OPTION * options
         if not tiles:
             return
+        most = TILES_AN_OPTION_LEFT * options if widens else TILES_AN_OPTION * options
+        if pool.alive() >= LARGE_POOL:
+            most = MOST_TILES
         if sum(tiles.values()) > min(MOST_TILES, most):
             if not widens or options == pool.alive():
                 return

@@ -28,7 +28,7 @@ WARY_RISE = 1.1
 MANY_LOOKS, RELUCTANT = 512, 1.25
 """Looks at options after which a dive takes all that is not solved to be so much dearer, again and
 again."""
-LOOKED_AHEAD = 128
+LOOKED_AHEAD = 16
 """Options bounded at a time in the lazy search."""
 FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
 EAGER_RISES = (1.1, 1.02, 1.02, 1.01, 1.0)
