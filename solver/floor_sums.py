@@ -42,8 +42,9 @@ class FloorGrid:
     Entry `widths[i]`, `heights[j]`; the variants that are to the top (DRAM) have the way of
     outputs there in the energy, and so do streamed weights theirs from it. What is `sharp` [w, h]
     holds for the places that its variant names, AS_PLACED those below DRAM, and has the input's way
-    from DRAM where it rests there. The floors of all others hold for any place, without the
-    input's way; `plain_pj` are their energies, before any was sharpened.
+    from DRAM where it rests there; `quick` [w, h] what does so for energy alone. The floors of all
+    others hold for any place, without the input's way; `plain_pj` are their energies, before any
+    was sharpened.
     """
 
     widths: np.ndarray
@@ -51,6 +52,7 @@ class FloorGrid:
     costs: np.ndarray
     plain_pj: np.ndarray
     sharp: np.ndarray
+    quick: np.ndarray
 
 
 class LayerSums:
@@ -122,25 +124,37 @@ class LayerSums:
             costs=costs,
             plain_pj=costs[..., ENERGY].copy(),
             sharp=np.zeros((len(widths), len(heights)), dtype=np.bool_),
+            quick=np.zeros((len(widths), len(heights)), dtype=np.bool_),
         )
 
-    def sharpen(self, wanted: np.ndarray, pause: Callable[[], object]) -> None:
-        """Raise the floors of the sizes `wanted` [w, h] to least bounds over all mappings."""
+    def missing(self, wanted: np.ndarray, *, timed: bool) -> np.ndarray:
+        """[w, h]: sizes `wanted` that `sharpen` would bound."""
         grid = self.grid
-        i, j = np.nonzero(wanted & ~grid.sharp)
+        found: np.ndarray = wanted & ~(grid.sharp if timed else grid.sharp | grid.quick)
+        return found
+
+    def sharpen(self, wanted: np.ndarray, pause: Callable[[], object], *, timed: bool) -> None:
+        """Raise the floors of the sizes `wanted` [w, h] to least bounds over all mappings.
+
+        Without `timed` those of energy, sooner.
+        """
+        grid = self.grid
+        i, j = np.nonzero(self.missing(wanted, timed=timed))
         if not len(i):
             return
-        least = self._least(i, j, pause)
+        least = self._least(i, j, pause, timed=timed)
         for n, way in enumerate(self.weights):
             for variant in range(4):
                 old = grid.costs[way, variant, i, j]
                 grid.costs[way, variant, i, j] = np.maximum(old, least[:, n, variant])
-        grid.sharp[i, j] = True
+        (grid.sharp if timed else grid.quick)[i, j] = True
 
-    def _least(self, i: np.ndarray, j: np.ndarray, pause: Callable[[], object]) -> np.ndarray:
+    def _least(
+        self, i: np.ndarray, j: np.ndarray, pause: Callable[[], object], *, timed: bool
+    ) -> np.ndarray:
         """Least bounds [tile, way, variant, (pJ, cycles)] of tiles widths[i] x heights[j]."""
-        widths, heights = self.grid.widths[i], self.grid.heights[j]
-        return least_by_rest(self.tables, self.layer, widths, heights, self._ways, pause)
+        at = self.grid.widths[i], self.grid.heights[j]
+        return least_by_rest(self.tables, self.layer, *at, self._ways, pause, timed=timed)
 
     @cached_property
     def _ways(self) -> tuple[tuple[int, ...], ...]:
@@ -167,11 +181,11 @@ class LayerSums:
     ) -> tuple[float, int]:
         """What `sharpen` would bring and take: (weighted rise per map by a sample, tiles)."""
         grid = self.grid
-        at = np.argwhere(wanted & ~grid.sharp)
+        at = np.argwhere(self.missing(wanted, timed=True))
         if not len(at):
             return 0.0, 0
         i, j = at[:: -(-len(at) // SAMPLE)].T
-        least = self._least(i, j, pause)[:, 0].min(axis=1)
+        least = self._least(i, j, pause, timed=True)[:, 0].min(axis=1)
         rise = np.maximum(least - grid.costs[self.weights[0], AS_PLACED, i, j], 0.0)
         layer = self.tables.problem.workload.layers[self.layer]
         tiles = layer.sizes["OX"] * layer.sizes["OY"] / (grid.widths[i] * grid.heights[j])

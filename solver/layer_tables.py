@@ -118,10 +118,12 @@ class LayerTables:
         like: int,
         keys: Iterable[LayerTile],
         pause: Callable[[], object] | None = None,
+        *,
+        timed: bool = True,
     ) -> Iterator[tuple[list[LayerTile], np.ndarray]]:
         """Some of `keys` and the next, with their `layer_bounds` [tile, W, I, O, (pJ, cycles)].
 
-        `like`: the layer that stands for all of them.
+        `like`: the layer that stands for all of them. Those that are not `timed` are sooner known.
         """
         sizes = self.tile_sizes(like, 1, 1)
         ordered = sorted(keys)
@@ -130,10 +132,8 @@ class LayerTables:
             if pause is not None:
                 pause()
             at = np.array(some, dtype=np.int64)
-            found = many_lower_bounds(
-                self.models[like], sizes, at[:, 1], at[:, 2], timed=self.timed
-            )
-            yield some, found
+            model, timed = self.models[like], timed and self.timed
+            yield some, many_lower_bounds(model, sizes, at[:, 1], at[:, 2], timed=timed)
 
     def keep_bounds(self, keys: Iterable[LayerTile], bounds: Iterable[np.ndarray]) -> None:
         """Remember `layer_bounds` of some keys, if there is room: others are worked out again."""

@@ -28,31 +28,36 @@ def least_by_rest(
     heights: np.ndarray,
     weights: tuple[tuple[int, ...], ...],
     pause: Callable[[], object],
+    *,
+    timed: bool = True,
 ) -> np.ndarray:
     """[tile, way, variant, (pJ, cycles)] least bounds over the placements that variants name.
 
     `weights`: memories in which the weights may rest, by the way that they take; -1 stands for
     the second operand of a join. They are the same for all layers that are alike. Here AS_PLACED
     names inputs and outputs below DRAM. Energy and cycles may be of different placements; `NEVER`
-    where there is none. `pause` is called between some tiles and the next, and may raise.
+    where there is none. `pause` is called between some tiles and the next, and may raise. Without
+    `timed`, quicker, cycles leave out all stalls.
     """
     keys = [
         tables.tile_key(layer, w, h).like
         for w, h in zip(widths.tolist(), heights.tolist(), strict=True)
     ]
-    known = tables.least.setdefault(tables.alike(layer), {})
+    like, quick = tables.alike(layer), tables.timed and not timed
+    known = (tables.quick if quick else tables.least).setdefault(like, {})
     missing = {key for key in keys if key not in known}
-    if tables.timed and not tables.rules.accumulate_half_shared_loading:
+    if tables.timed and timed and not tables.rules.accumulate_half_shared_loading:
         known.update(_at_innermost(tables, layer, sorted(missing), weights, pause))
         return np.array([known[key] for key in keys])
-    at_hand = [key for key in missing if tables.known_bounds(key) is not None]
-    for key in at_hand:
+    for key in sorted(missing):
         bounds = tables.known_bounds(key)
-        assert bounds is not None
-        known[key] = _reduced(tables, bounds[None], weights)[0]
-    for some, found in tables.bounds_of(tables.alike(layer), missing.difference(at_hand), pause):
+        if bounds is not None:
+            known[key] = _reduced(tables, bounds[None], weights)[0]
+            missing.discard(key)
+    for some, found in tables.bounds_of(like, missing, pause, timed=timed):
         known.update(zip(some, _reduced(tables, found, weights), strict=True))
-        tables.keep_bounds(some, found)
+        if not quick:
+            tables.keep_bounds(some, found)
     return np.array([known[key] for key in keys])
 
 

@@ -77,6 +77,8 @@ class PlacedTables(LayerTables):
         self._placed: dict[tuple[object, ...], np.ndarray] = {}
         self.least: dict[int, dict[LayerTile, np.ndarray]] = {}
         """What `solver.least_by_rest` has found, by the layer that stands for all alike."""
+        self.quick: dict[int, dict[LayerTile, np.ndarray]] = {}
+        """The same without stalls."""
         self._into: dict[tuple[int, ...], _WaysIn] = {}
         self._along = lru_cache(KEPT_AXES)(axis_kinds)
         self._tiling = lru_cache(KEPT_TILINGS)(self._cut)

@@ -258,6 +258,7 @@ def refine_near(
     reach: float,
     *,
     widens: bool,
+    timed: bool,
     pause: Callable[[], object],
 ) -> None:
     """Stage 2: bound the layer-tiles of promising options by their best lone mappings.
@@ -267,7 +268,8 @@ def refine_near(
     bounds. If tiles are very many, or many for the options that they occur in, so that looking at
     those one by one is quicker, the reach grows if it `widens`, or else floors stay as they are.
     It grows, too, where tiles are few, so that passes over a large pool are few; and they end where
-    the bound of all rises no more. `pause` is called often, and may raise.
+    the bound of all rises no more. Without `timed` only energies are bounded, which takes less
+    time. `pause` is called often, and may raise.
     """
     below = 0.0
     few = False
@@ -280,7 +282,7 @@ def refine_near(
         near = _near(pool, objective, incumbent, weights, reach)
         options = sum(int(mask.sum()) for _, mask in near)
         wanted = pool.screen.wanted(near)
-        tiles = pool.screen.count(wanted)
+        tiles = pool.screen.count(wanted, timed=timed)
         if not tiles:
             return
         most = TILES_AN_OPTION_LEFT * options if widens else TILES_AN_OPTION * options
@@ -291,7 +293,7 @@ def refine_near(
                 return
             reach *= WIDER  # more options have more of their tiles in common
             continue
-        pool.screen.sharpen(tiles, wanted, pause)
+        pool.screen.sharpen(tiles, wanted, pause, timed=timed)
         pool.refresh()
         few = sum(tiles.values()) * OPTIONS_A_TILE < pool.size
         if few:

@@ -216,20 +216,21 @@ class Screen:
             for layer, need in wanted.items()
         }
 
-    def count(self, wanted: Wanted) -> dict[int, int]:
+    def count(self, wanted: Wanted, *, timed: bool = True) -> dict[int, int]:
         """How many layer-tiles `sharpen` would bound by layer, where it has any to put.
 
         Those that stand for tiles of several layers count once: all alike are bounded together.
         """
         known: dict[int, set[int]] = {self.tables.alike(layer): set() for layer in wanted}
         for layer, sums in self.layers.items():
-            of_class = self.tables.alike(layer)
-            if of_class in known and sums.grid.sharp.any():
-                known[of_class].update(sums.codes(sums.grid.sharp))
+            of_class, grid = self.tables.alike(layer), sums.grid
+            done = grid.sharp if timed else grid.sharp | grid.quick
+            if of_class in known and done.any():
+                known[of_class].update(sums.codes(done))
         found = {}
         for layer, need in wanted.items():
             sums = self.layers[layer]
-            missing = need & ~sums.grid.sharp
+            missing = sums.missing(need, timed=timed)
             if missing.any():
                 seen = known[self.tables.alike(layer)]
                 new = set(sums.codes(missing)) - seen
@@ -237,8 +238,15 @@ class Screen:
                 found[layer] = len(new)
         return found
 
-    def sharpen(self, layers: Iterable[int], wanted: Wanted, pause: Callable[[], object]) -> None:
-        """Put least bounds of mappings in place of the floors of layer-tiles.
+    def sharpen(
+        self,
+        layers: Iterable[int],
+        wanted: Wanted,
+        pause: Callable[[], object],
+        *,
+        timed: bool = True,
+    ) -> None:
+        """Put least bounds of mappings in place of the floors of layer-tiles; see `LayerSums`.
 
         Sizes that occur in none of the options that matter keep their floors. `pause` may raise.
         """
@@ -247,7 +255,7 @@ class Screen:
             for layer in layers:
                 touched.add(layer)
                 if layer in wanted:
-                    self.layers[layer].sharpen(wanted[layer], pause)
+                    self.layers[layer].sharpen(wanted[layer], pause, timed=timed)
         finally:
             self._known = {key: sums for key, sums in self._known.items() if key[1] not in touched}
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
@@ -33,6 +34,8 @@ TOLERANCE = 1e-6
 NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
 """How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
 after the search for a first schedule; only speed depends on it."""
+QUICK_FROM = 300_000
+"""Options from which on layer-tiles are bounded without stalls first; only speed depends on it."""
 FAR_OFF = 0.05
 """Relative gap after the search for a first schedule from which on rules are asked for another."""
 PART_SHARE, PART_WORTH_S = 0.4, 30.0
@@ -209,7 +212,10 @@ class Search:
 
         The pool of what is left if that is little of it, else the same.
         """
-        for reach in reaches:
+        for reach, timed in product(reaches, (False, True)):
+            # Energies of a large pool are sooner bounded, and leave less of it.
+            if not timed and (self.objective is not Objective.EDP or pool.alive() < QUICK_FROM):
+                continue
             energy, latency = floor_of(pool)
             if not np.isfinite(energy):
                 break
@@ -222,6 +228,7 @@ class Search:
                 slant,
                 reach,
                 widens=reach >= FAR[0],  # a good schedule is known by then
+                timed=timed,
                 pause=self.limits.left,
             )
             self._raise_bound(pool.lower_bound(self.objective, slant))
