@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 
@@ -20,7 +19,8 @@ from solver.objective import Objective
 from solver.option_plan import OptionPlan
 from solver.option_steps import plan_cost
 from solver.part_space import MANY_OPTIONS, efficient_part, is_sparse, survivors, thinned_part
-from solver.prune import Pool, make_pool, refine_by_layer, refine_near
+from solver.prune import Pool, make_pool
+from solver.refine import refine_by_layer, refine_within
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
 from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
 from solver.screen import Screen
@@ -34,8 +34,6 @@ TOLERANCE = 1e-6
 NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
 """How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
 after the search for a first schedule; only speed depends on it."""
-QUICK_FROM = 300_000
-"""Options from which on layer-tiles are bounded without stalls first; only speed depends on it."""
 FAR_OFF = 0.05
 """Relative gap after the search for a first schedule from which on rules are asked for another."""
 PART_SHARE, PART_WORTH_S = 0.4, 30.0
@@ -212,30 +210,13 @@ class Search:
 
         The pool of what is left if that is little of it, else the same.
         """
-        for reach, timed in product(reaches, (False, True)):
-            # Energies of a large pool are sooner bounded, and leave less of it.
-            if not timed and (self.objective is not Objective.EDP or pool.alive() < QUICK_FROM):
-                continue
-            energy, latency = floor_of(pool)
-            if not np.isfinite(energy):
-                break
-            slant = tangent(self.objective, energy, latency)
+        widens = reaches is FAR  # a good schedule is known by then
+        found = refine_within(
+            pool, self.objective, self.point, reaches, widens=widens, pause=self.limits.left
+        )
+        for pool, slant in found:
             self.slants.append(slant)
-            refine_near(
-                pool,
-                self.objective,
-                self.incumbent,
-                slant,
-                reach,
-                widens=reach >= FAR[0],  # a good schedule is known by then
-                timed=timed,
-                pause=self.limits.left,
-            )
             self._raise_bound(pool.lower_bound(self.objective, slant))
-            if self.point is not None:
-                pool.prune(self.objective, self.incumbent, tangent(self.objective, *self.point))
-            if is_sparse(pool):
-                pool = survivors(pool)
         self._phase("bound layers")
         return pool
 

@@ -1,0 +1,171 @@
+"""Stage 2 of pruning: layer-tiles of promising options bounded by their best lone mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+
+import numpy as np
+
+from solver.objective import Objective
+from solver.part_space import is_sparse, survivors
+from solver.prune import SAFETY, Pool
+from solver.scout import floor_of, tangent
+from solver.screen import Near
+
+MOST_TILES = 100_000
+"""Layer-tiles bounded at a time; only speed depends on it."""
+WORTHWHILE = 0.01
+"""Relative rise of the bound of all after which layers are bounded once more."""
+TILES_AN_OPTION, TILES_AN_OPTION_AND_LAYER, LEAST_TILES = 2.0, 0.5, 100
+"""Layer-tiles that may be bounded for each option that they may decide, in all and of one layer,
+and how many take as long as passing over the pool once; only speed depends on them."""
+TILES_AN_OPTION_LEFT = 10.0
+"""The same where a good schedule is known, so that most options left will be looked at closely."""
+LARGE_POOL = 1_000_000
+"""Options alive from which on the tiles of few promising ones are worth it, too: what is learnt
+about those leaves fewer of all others; only speed depends on it."""
+QUICK_FROM = 300_000
+"""Options from which on layer-tiles are bounded without stalls first; only speed depends on it."""
+OPTIONS_A_TILE, WIDER, IDLE = 500, 2.0, 1e-3
+"""Options that are passed over in the time that a layer-tile takes, and the growth of the reach
+where the tiles within take less time than the pass, and the relative rise of the bound of all for
+which such passes go on; only speed depends on them."""
+
+
+def refine_within(
+    pool: Pool,
+    objective: Objective,
+    point: tuple[float, float] | None,
+    reaches: tuple[float, ...],
+    *,
+    widens: bool,
+    pause: Callable[[], object],
+) -> Iterator[tuple[Pool, tuple[float, float]]]:
+    """Bound the layer-tiles of the most promising options, and of those a little less so.
+
+    Reach by reach (see `refine_near`) the pool, or one of what is left if that is little of it,
+    and the weights along which bounds were compared. `point` (pJ, cycles): the best schedule.
+    """
+    incumbent = np.inf if point is None else float(objective.of(*point))
+    for reach, timed in product(reaches, (False, True)):
+        # Energies of a large pool are sooner bounded, and leave less of it.
+        if not timed and (objective is not Objective.EDP or pool.alive() < QUICK_FROM):
+            continue
+        energy, latency = floor_of(pool)
+        if not np.isfinite(energy):
+            return
+        slant = tangent(objective, energy, latency)
+        refine_near(
+            pool, objective, incumbent, slant, reach, widens=widens, timed=timed, pause=pause
+        )
+        yield pool, slant
+        if point is not None:
+            pool.prune(objective, incumbent, tangent(objective, *point))
+        if is_sparse(pool):
+            pool = survivors(pool)
+            yield pool, slant
+
+
+def refine_near(
+    pool: Pool,
+    objective: Objective,
+    incumbent: float,
+    weights: tuple[float, float],
+    reach: float,
+    *,
+    widens: bool,
+    timed: bool,
+    pause: Callable[[], object],
+) -> None:
+    """Bound the layer-tiles of promising options by their best lone mappings.
+
+    Promising are options whose bound is below `incumbent` and at most `reach` (a share) above
+    the bound of all; as that rises others become so, until the tiles of all that are have their
+    bounds. If tiles are very many, or many for the options that they occur in, so that looking at
+    those one by one is quicker, the reach grows if it `widens`, or else floors stay as they are.
+    It grows, too, where tiles are few, so that passes over a large pool are few; and they end where
+    the bound of all rises no more. Without `timed` only energies are bounded, which takes less
+    time. `pause` is called often, and may raise.
+    """
+    below = 0.0
+    few = False
+    while True:
+        pause()
+        least = pool.lower_bound(objective, weights)
+        if few and least <= below * (1 + IDLE):
+            return
+        below, few = least, False
+        near = _near(pool, objective, incumbent, weights, reach)
+        options = sum(int(mask.sum()) for _, mask in near)
+        wanted = pool.screen.wanted(near)
+        tiles = pool.screen.count(wanted, timed=timed)
+        if not tiles:
+            return
+        most = TILES_AN_OPTION_LEFT * options if widens else TILES_AN_OPTION * options
+        if pool.alive() >= LARGE_POOL:
+            most = MOST_TILES
+        if sum(tiles.values()) > min(MOST_TILES, most):
+            if not widens or options == pool.alive():
+                return
+            reach *= WIDER  # more options have more of their tiles in common
+            continue
+        pool.screen.sharpen(tiles, wanted, pause, timed=timed)
+        pool.refresh()
+        few = sum(tiles.values()) * OPTIONS_A_TILE < pool.size
+        if few:
+            reach *= WIDER
+
+
+def refine_by_layer(
+    pool: Pool,
+    objective: Objective,
+    incumbent: float,
+    weights: tuple[float, float],
+    reach: float,
+    *,
+    pause: Callable[[], object],
+) -> None:
+    """The same where tiles are many: layer by layer, as far as it is worth it.
+
+    Those first that promise most for the tiles they have, anew while that raises the bound of
+    all. Where tiles are too many for the options that may beat `incumbent`, floors stay as they
+    are.
+    """
+    below, start = 0.0, pool.alive()
+    while (least := pool.lower_bound(objective, weights)) > below * (1 + WORTHWHILE):
+        below = least
+        near = _near(pool, objective, incumbent, weights, reach)
+        promises = pool.screen.promises(pool.screen.wanted(near), weights, pause)
+        rises = {
+            at: rise / (tiles + LEAST_TILES) for at, (rise, tiles) in promises.items() if rise > 0
+        }
+        for at in sorted(rises, key=lambda found: -rises[found]):
+            pause()
+            near = _near(pool, objective, incumbent, weights, reach)
+            wanted = pool.screen.wanted(near, (at,))
+            # As the bound rises all that may beat the incumbent would have to be looked at.
+            if pool.screen.count(wanted).get(at, 0) <= TILES_AN_OPTION_AND_LAYER * start:
+                pool.screen.sharpen((at,), wanted, pause)
+                pool.refresh()
+                pool.prune(objective, incumbent, weights)
+
+
+def _near(
+    pool: Pool,
+    objective: Objective,
+    incumbent: float,
+    weights: tuple[float, float],
+    reach: float,
+) -> Near:
+    """The promising options of a pool; none if there is no schedule."""
+    least = pool.lower_bound(objective, weights)
+    if not np.isfinite(least):
+        return []
+    limit = min(incumbent, least * (1 + reach))
+    bounds = pool.bounds(objective, weights)
+    masks = [
+        (r.screened.range, r.alive & (bound * (1 - SAFETY) <= limit))
+        for r, bound in zip(pool.ranges, bounds, strict=True)
+    ]
+    return [(spec, mask) for spec, mask in masks if mask.any()]
