@@ -38,12 +38,12 @@ class BestSearch:
         `budget` [memory]: bits free for the layer-tile, all there are if None.
         """
         self._model, self._levels = model, levels
-        aim = Aim(weights=weights, weighted_only=True)
-        counts = np.array(levels, dtype=np.int64)
-        ready = search_tables(model, sizes, counts, aim, budget_of(model, budget))
+        self._sizes, self._weights, self._budget = sizes, weights, budget
+        ready = self._tables()
         self._ready: SearchInput | None = ready
         self._walk: Walk | None = None
         self._turn = 0
+        counts = np.array(levels, dtype=np.int64)
         self._least = max(bound, root_bound(ready.tables, counts)) if ready.fits else np.inf
         self.bound = self._least
         self.done = not np.isfinite(self._least)
@@ -55,11 +55,14 @@ class BestSearch:
         Afterwards `done`, or `bound` may be higher.
         """
         effort = 0
+        if self._ready is None and not self.done:
+            self._ready = self._tables()
+            if self._walk is not None:
+                self._walk.resume(self._within(self._ready, self._cutoff))
         while not self.done and self._ready is not None and effort < NODES_A_STEP:
-            cutoff = self._least * (1 + WIDENING[self._turn])
+            cutoff = self._cutoff
             if self._walk is None:
-                tables = self._ready.tables._replace(weighted_cutoff=cutoff)
-                ready = replace(self._ready, tables=tables)
+                ready = self._within(self._ready, cutoff)
                 self._walk = Walk(self._model, ready, self._levels, 256)
             before = self._walk.nodes
             ended = self._walk.turn()
@@ -76,6 +79,35 @@ class BestSearch:
         if self.done:
             self._ready = None
         return effort
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the tables at hand."""
+        if self._ready is None:
+            return 0
+        parts = [*self._ready.tables, *self._ready.tables.tables]
+        return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+
+    def rest(self) -> None:
+        """Give up the tables until the next step, which makes them anew and goes on from here."""
+        self._ready = None
+        if self._walk is not None:
+            self._walk.rest()
+
+    @property
+    def _cutoff(self) -> float:
+        return self._least * (1 + WIDENING[self._turn])
+
+    @staticmethod
+    def _within(ready: SearchInput, cutoff: float) -> SearchInput:
+        """Tables for what costs at most `cutoff`."""
+        return replace(ready, tables=ready.tables._replace(weighted_cutoff=cutoff))
+
+    def _tables(self) -> SearchInput:
+        aim = Aim(weights=self._weights, weighted_only=True)
+        counts = np.array(self._levels, dtype=np.int64)
+        budget = budget_of(self._model, self._budget)
+        return search_tables(self._model, self._sizes, counts, aim, budget)
 
 
 def best_mapping(

@@ -273,15 +273,30 @@ class Walk:
     def __init__(
         self, model: LayerModel, ready: SearchInput, levels: tuple[int, int, int], capacity: int
     ) -> None:
-        self._model, self._ready, self._levels = model, ready, levels
+        self._model, self._levels = model, levels
+        self._ready: SearchInput | None = ready
         self._capacity = capacity
         self._state = self._fresh()
         self.nodes = 0
 
+    @property
+    def _input(self) -> SearchInput:
+        if self._ready is None:
+            raise RuntimeError("a search at rest was asked to go on")
+        return self._ready
+
     def _fresh(self) -> SearchState:
-        tables = self._ready.tables
+        tables = self._input.tables
         views, points = len(tables.view_constants), len(tables.packed)
-        return _state(self._ready.reserved_bits.copy(), views, points, self._capacity)
+        return _state(self._input.reserved_bits.copy(), views, points, self._capacity)
+
+    def rest(self) -> None:
+        """Give up the tables, which take far more memory than the state."""
+        self._ready = None
+
+    def resume(self, ready: SearchInput) -> None:
+        """Go on with the same tables, made anew."""
+        self._ready = ready
 
     @property
     def found(self) -> bool:
@@ -291,7 +306,7 @@ class Walk:
     def turn(self, nodes: int = NODES_A_TURN) -> bool:
         """Look further; True at the end. Starts anew with more room where that ran out."""
         before = int(self._state.counters[NODES])
-        done = search(self._ready.tables, self._state, nodes)
+        done = search(self._input.tables, self._state, nodes)
         self.nodes += int(self._state.counters[NODES]) - before
         if done and self._state.counters[OVERFLOWED]:
             if self._capacity > 1 << 16:
@@ -305,7 +320,7 @@ class Walk:
     def points(self) -> tuple[MappingPoint, ...]:
         """All mappings found, cheapest first."""
         found = range(int(self._state.counters[FOUND]))
-        tables = self._ready.tables
+        tables = self._input.tables
         points = [_point(self._model, tables, self._state, i, self._levels) for i in found]
         return tuple(sorted(points, key=lambda p: (p.energy_pj, p.latency_cycles)))
 

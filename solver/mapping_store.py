@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +36,8 @@ growth after; beyond the last all are looked for at once."""
 MOST_CHAINS = 200_000
 """Partial chains of a search for least energy after which one by steps takes over, which can be
 stopped and left."""
+MOST_BYTES = 1 << 30
+"""Bytes of tables that unfinished searches may hold; those left longest make theirs anew."""
 EQUAL = 1e-12
 """Relative width of the first look beside the best: mappings of equal cost."""
 
@@ -68,6 +70,8 @@ class MappingStore:
         """Nodes that searches may look at before they raise TooHardError."""
         self._costs: dict[tuple[object, ...], dict[Memories, float]] = {}
         self._searches: dict[MappedTile, BestSearch] = {}
+        self._awake: dict[MappedTile, int] = {}
+        """Bytes of tables of unfinished searches, those left longest first."""
         self._best: dict[MappedTile, tuple[MappingPoint, ...]] = {}
         self._fronts: dict[MappedTile, tuple[float, tuple[MappingPoint, ...]]] = {}
         self._some: dict[tuple[MappedTile, bool], tuple[MappingPoint, ...]] = {}
@@ -122,8 +126,11 @@ class MappingStore:
             if self.best(tile) is None:
                 waiting.setdefault(self._plain(tile), bound)
         if len(waiting) < 2 or np.isfinite(self.budget):
-            for tile, bound in waiting.items():
-                self.step(tile, bound)
+            try:
+                for tile, bound in waiting.items():
+                    self.step(tile, bound)
+            finally:
+                self._let_rest(waiting)
             return bool(waiting)
 
         def step(item: tuple[MappedTile, float]) -> None:
@@ -132,9 +139,24 @@ class MappingStore:
 
         running = [_threads().submit(step, item) for item in waiting.items()]
         wait(running)
+        self._let_rest(waiting)
         for done in running:
             done.result()
         return True
+
+    def _let_rest(self, stepped: Iterable[MappedTile]) -> None:
+        """Have searches left for long give up their tables if all together hold too much."""
+        for tile in stepped:
+            held_bytes = self._awake.pop(tile, 0)
+            if tile in self._searches:
+                self._awake[tile] = held_bytes or self._searches[tile].held_bytes
+        total = sum(self._awake.values())
+        for tile in list(self._awake):
+            if total <= MOST_BYTES:
+                break
+            total -= self._awake.pop(tile)
+            if tile in self._searches:
+                self._searches[tile].rest()
 
     def is_hard(self, tile: MappedTile, patience: float) -> bool:
         """Whether the tile's best mapping is still unknown after `patience` nodes of search."""
@@ -169,7 +191,10 @@ class MappingStore:
         """Search the best mapping of a tile to the end, or until it counts as hard."""
         tile = self._plain(tile)
         while self.best(tile) is None and not self.is_hard(tile, patience):
-            self._search(tile, bound)
+            try:
+                self._search(tile, bound)
+            finally:
+                self._let_rest([tile])
 
     def widen(self, tile: MappedTile, cutoff: float) -> None:
         """Look for mappings that cost more than the best and hold less, up to `cutoff`.
