@@ -9,6 +9,8 @@ from solver.layer_tables import TileKey
 from solver.mapping_store import MappedTile, MappingStore
 from solver.prepare import cost_tables
 
+WEIGHTS, SIZES = (22.5, 2900.0), ((12, 30), (6, 10), (4, 9))
+
 
 def test_the_search_by_steps_takes_over_where_chains_are_too_many(
     monkeypatch: pytest.MonkeyPatch,
@@ -56,26 +58,25 @@ def test_searches_on_all_cores_find_what_one_after_another_finds() -> None:
 
 def test_searches_that_rest_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests that giving up tables between steps changes no bound, no mapping and no effort."""
-    problem = load_problem("fsrcnn@meta-proto-df")
+    problem = load_problem("mc-cnn@ascend-like-df")
     tables = cost_tables(problem, EXACT)
-    names = [memory.name for memory in problem.hardware.memories]
-    memories = (names.index("sram_32KB"), names.index("sram_1MB_A"), names.index("sram_64KB"))
-    tiles = [MappedTile(TileKey((layer, 36, 70)), memories, (2e7, 2e9)) for layer in (3, 6, 7)]
+    dram = tables.domains.dram
+    tiles = [MappedTile(TileKey((2, *size)), (dram, dram, dram), WEIGHTS) for size in SIZES]
     awake, resting = MappingStore(tables), MappingStore(tables)
-    rested = 0
-    monkeypatch.setattr("cost.best_mapping.NODES_A_STEP", 1)
-    while True:
+    monkeypatch.setattr("cost.best_mapping.NODES_A_STEP", 200)
+    rested = kept = 0
+    for _ in range(12):
         monkeypatch.setattr("solver.mapping_store.MOST_BYTES", 1 << 40)
         more = awake.step_all(dict.fromkeys(tiles, 0.0))
         monkeypatch.setattr("solver.mapping_store.MOST_BYTES", 0)
         assert resting.step_all(dict.fromkeys(tiles, 0.0)) == more
+        kept += sum(search.held_bytes for search in awake._searches.values())
         held = [search.held_bytes for search in resting._searches.values()]
         assert not any(held)
         rested += len(held)
         for tile in tiles:
             assert awake.costs(tile.key, tile.weights) == resting.costs(tile.key, tile.weights)
-            assert awake.is_hard(tile, 3e3) == resting.is_hard(tile, 3e3)
-        if not more:
-            break
-    assert rested > 0
-    assert all(awake.best(tile) == resting.best(tile) != () for tile in tiles)
+            assert awake.is_hard(tile, 1e3) == resting.is_hard(tile, 1e3)
+            assert awake.best(tile) == resting.best(tile)
+    assert rested > len(tiles) and kept > 0
+    assert all(awake.best(tile) for tile in tiles)
