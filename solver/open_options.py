@@ -24,8 +24,9 @@ class OptionState:
     floor: tuple[float, float]
     planes: list[tuple[float, float, float]] = field(default_factory=list)
     stage: dict[tuple[float, float], int] = field(default_factory=dict)
-    partial: dict[tuple[float, float], tuple[int, float]] = field(default_factory=dict)
-    """Kinds of tile whose placements were looked at, and the bound with floors for the others."""
+    partial: dict[tuple[float, float], tuple[int, float, np.ndarray]] = field(default_factory=dict)
+    """Kinds of tile whose placements were looked at, the bound with floors for the others, and the
+    floors [kind] that it began with."""
     slack: float = FIRST_SLACK
     solved: dict[tuple[float, float], OptionPlan] = field(default_factory=dict)
 

@@ -89,7 +89,7 @@ class OptionSteps:
     def _next(self, state: OptionState, weights: tuple[float, float]) -> int:
         """Number of the kind of tile that is to be looked at next, commonest first."""
         counts = [-kind.count for kind in self.builder.tables.tiling(state.option).kinds]
-        done = state.partial.get(weights, (0, 0.0))[0]
+        done = state.partial[weights][0] if weights in state.partial else 0
         return int(np.argsort(counts, kind="stable")[done])
 
     def _next_tiles(
@@ -103,17 +103,18 @@ class OptionSteps:
     def _bound_next(self, state: OptionState, weights: tuple[float, float]) -> None:
         """Look at the placements of one more kind of tile."""
         tables, option, pair = self.builder.tables, state.option, np.array(weights)
-        floors = tables.kind_floors(option) @ pair
-        n_kinds = len(floors)
         if weights not in state.partial:
             self.counts["bounded"] += 1
-            state.partial[weights] = 0, float(floors.sum())
-        done, total = state.partial[weights]
+            floors = tables.kind_floors(option) @ pair
+            state.partial[weights] = 0, float(floors.sum()), floors
+        # What is known of layer-tiles may change meanwhile: out comes what went in.
+        done, total, floors = state.partial[weights]
+        n_kinds = len(floors)
         number = self._next(state, weights)
         if np.isfinite(total):
             total -= float(floors[number])
             total += float(tables.kind_bound(option, number, pair[None])[0])
-        state.partial[weights] = done + 1, total
+        state.partial[weights] = done + 1, total, floors
         state.stage[weights] = PLACED if done + 1 == n_kinds else BOUNDED
         self.counts["placed"] += done + 1 == n_kinds
         state.planes.append((*weights, total))
