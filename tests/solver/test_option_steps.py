@@ -58,3 +58,17 @@ def test_the_commonest_kind_alone_bounds_no_higher(tables: StackTables) -> None:
     pair = np.array([WEIGHTS])
     option = block_on_chip(tables)
     assert tables.main_bound(option, pair)[0] <= tables.option_bounds(option, pair)[0]
+
+
+def test_floors_that_change_meanwhile_do_no_harm(
+    tables: StackTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests that a bound begun with some floors is not higher for others that come later."""
+    (state,) = _states(tables, 1)
+    whole = tables.option_bounds(state.option, np.array([WEIGHTS]))[0]
+    steps = OptionSteps(ChoiceBuilder(tables), LIMITS, hasty=False)
+    steps.bound([state], WEIGHTS, np.array([0.0]))
+    floors = tables.kind_floors(state.option)
+    monkeypatch.setattr(tables, "kind_floors", lambda _: 0.5 * floors)
+    steps.bound([state], WEIGHTS, np.array([np.inf]))
+    assert state.bound(WEIGHTS) == pytest.approx(whole, rel=1e-12)
