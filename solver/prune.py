@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from problems.workload import Layer
 from solver.objective import Objective
 from solver.screen import Screen, ScreenedRange
-from solver.space import Node
+from solver.space import Node, StackRange
 from solver.stack_option import StackOption
 from solver.stack_tables import StackTables
 
@@ -220,17 +221,35 @@ class Pool:
 
 
 def make_pool(screen: Screen) -> Pool:
-    """All options of a screen; everything that can be is alive."""
-    ranges = [
-        PoolRange(
-            screened=s,
-            energy=s.energy,
-            latency=s.latency,
-            alive=np.isfinite(s.energy) & np.isfinite(s.latency),
-        )
-        for s in screen.screen()
-    ]
-    return Pool(tables=screen.tables, screen=screen, ranges=ranges)
+    """All options of a screen; everything that can be is alive, of twins the first."""
+    tables = screen.tables
+    ranges = []
+    for s in screen.screen():
+        alive = np.isfinite(s.energy) & np.isfinite(s.latency)
+        if tables.rules.joint_capacity:
+            alive &= ~_twins(s.range, tables.problem.workload.layers[s.range.last])[..., None, None]
+        ranges.append(PoolRange(screened=s, energy=s.energy, latency=s.latency, alive=alive))
+    return Pool(tables=tables, screen=screen, ranges=ranges)
+
+
+def _twins(r: StackRange, last: Layer) -> np.ndarray:
+    """[mode, width, height]: whether a mode before is the same.
+
+    Along an axis that tiles take whole there is nothing to cache. The reference's rules look at
+    modes all the same.
+    """
+    across = np.array([width < last.sizes["OX"] for width in r.widths])
+    down = np.array([height < last.sizes["OY"] for height in r.heights])
+    caches = np.array(
+        [
+            2 * (mode.caches_columns & across)[:, None] + (mode.caches_rows & down)[None, :]
+            for mode in r.modes
+        ]
+    )
+    found = np.zeros(caches.shape, dtype=np.bool_)
+    for m in range(len(r.modes)):
+        found[m] = (caches[:m] == caches[m]).any(axis=0)
+    return found
 
 
 def refine_by_option(pool: Pool) -> None:
