@@ -113,8 +113,9 @@ class LayerSums:
             # Differences and products with weights of zero are taken, so no infinity may enter.
             costs[way] = np.minimum(floor, NEVER)
         out_bits = layer.channels * layer.precision.output_bits
-        to_dram = np.outer(widths, heights) * out_bits * self.write_pj
-        costs[:, [TO_TOP, FROM_AND_TO_TOP], ..., ENERGY] += to_dram
+        self._batch = layer.sizes["B"]
+        self._to_dram_pj = np.outer(widths, heights) * out_bits * self.write_pj
+        costs[:, [TO_TOP, FROM_AND_TO_TOP], ..., ENERGY] += self._to_dram_pj
         if STREAMED in self.weights:
             link = link_pj_per_bit(tables.problem.hardware, Operand.W, inward=True)
             costs[STREAMED, ..., ENERGY] += layer.weight_volume_bits * link
@@ -207,16 +208,23 @@ class LayerSums:
         )
 
     def sums(
-        self, x: AxisCounts, y: AxisCounts, *, from_dram: tuple[bool, ...], to_dram: bool
+        self,
+        x: AxisCounts,
+        y: AxisCounts,
+        *,
+        from_dram: tuple[bool, ...],
+        to_dram: bool,
+        exported: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """(pJ, cycles) [tile_x, tile_y] of the layer over all tiles of a stack.
 
         `from_dram` [operand]: its whole map lies in DRAM and this layer fetches its tiles,
-        charged here; `to_dram`: the layer is the last and its output goes to DRAM.
+        charged here; `to_dram`: the layer is the last and its output goes to DRAM; `exported`: its
+        output is written out beside, which is charged elsewhere, so that no tile pays for it twice.
         """
         ix, iy = self._places(x, y)
         on_chip, in_dram = (
-            self._by_input(variants, to_dram)[:, ix[:, None], iy[None, :]]
+            self._by_input(variants, to_dram, exported)[:, ix[:, None], iy[None, :]]
             for variants in ((AS_PLACED, TO_TOP), (FROM_TOP, FROM_AND_TO_TOP))
         )
         if any(from_dram):
@@ -245,10 +253,18 @@ class LayerSums:
             totals.append(np.where(total >= NEVER / 2, np.inf, total))
         return totals[0], totals[1]
 
-    def _by_input(self, variants: tuple[int, int], to_dram: bool) -> np.ndarray:
-        """Bounds [way, w, h, 2] for outputs that rest in DRAM (the second variant), or anywhere."""
+    def _by_input(self, variants: tuple[int, int], to_dram: bool, exported: bool) -> np.ndarray:
+        """Bounds [way, w, h, 2] for outputs that rest in DRAM (the second variant), or anywhere.
+
+        Of what is exported no tile writes more than its output, so the way there is left out.
+        """
         below, above = (self.grid.costs[:, variant] for variant in variants)
-        return above if to_dram else np.minimum(below, above)
+        if to_dram:
+            return above
+        if exported:
+            above = above.copy()
+            above[..., ENERGY] -= self._to_dram_pj * self._batch
+        return np.minimum(below, above)
 
 
 class _SharedFloors:

@@ -6,12 +6,11 @@ import numpy as np
 
 from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP
 from cost.stack_tiles import StackTiling, TileKind
-from problems.workload import Operand
 from solver.layer_tables import NEVER
 from solver.placed_tables import PlacedTables
 from solver.placements import weight_memories
 from solver.stack_option import StackOption, tiles_that_run
-from solver.way_in import input_bits, input_copy_cycles, input_pj_per_bit, link_pj_per_bit
+from solver.way_in import input_bits, input_copy_cycles, input_pj_per_bit, output_pj_per_bit
 
 WAYS = 2
 """Most ways that weights can take: staying on chip, where they arrive once, or streamed."""
@@ -52,6 +51,10 @@ def kind_floors(tables: PlacedTables, option: StackOption) -> np.ndarray:
             costs[row, 0, [FROM_TOP, FROM_AND_TO_TOP], 0] += way_in[row, 0]
             continue
         costs[row, : len(least)] = least
+        if e in tiling.graph.exports:
+            # Outputs in DRAM need no way out beside, which is at most that of the tile.
+            out_pj = tiling.kinds[k].output_bits[e] * output_pj_per_bit(tables)
+            costs[row, : len(least), [TO_TOP, FROM_AND_TO_TOP], 0] -= out_pj
         if len(least) == WAYS:
             costs[row, 0] += arrivals[e] / tiles[e]
     costs[~lasts, :, AS_PLACED] = costs[~lasts][:, :, [AS_PLACED, TO_TOP]].min(axis=2)
@@ -109,6 +112,6 @@ def _arrival(tables: PlacedTables, layer: int) -> np.ndarray:
 def _exports(tables: PlacedTables, tiling: StackTiling) -> np.ndarray:
     """[kind] pJ of writing out what one tile makes that is read outside of the stack, too."""
     graph = tiling.graph
-    link = link_pj_per_bit(tables.problem.hardware, Operand.O, inward=False)
+    link = output_pj_per_bit(tables)
     computed = [e for e in graph.exports if graph.layers[e].computes]
     return np.array([sum(k.export_bits[e] for e in computed) * link for k in tiling.kinds])

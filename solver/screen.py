@@ -121,7 +121,10 @@ class Screen:
         if key not in self._known:
             found = [
                 self.layers[layer].sums(
-                    *self._axes(grid, mode, layer), from_dram=from_dram, to_dram=to_dram
+                    *self._axes(grid, mode, layer),
+                    from_dram=from_dram,
+                    to_dram=to_dram,
+                    exported=layer in grid.exports,
                 )
                 for mode in grid.modes
             ]
