@@ -72,11 +72,11 @@ def least_cost(tables: StackTables, option: StackOption, weights: tuple[float, f
     return state.bound(weights)
 
 
-def check_solved(tables: StackTables, pool: Pool, rng: Random) -> int:
+def check_solved(tables: StackTables, pool: Pool, rng: Random, most: int = FEW_OPTIONS) -> int:
     """No bound of an option is above what it costs; how many options write maps out beside."""
     options = [(r, *found) for r in pool.ranges for found in r.options()]
     exporting = [found for found in options if tables.graph(found[2].layers).exports]
-    chosen = [rng.sample(some, min(FEW_OPTIONS, len(some))) for some in (options, exporting)]
+    chosen = [rng.sample(some, min(most, len(some))) for some in (options, exporting)]
     for r, index, option in [*chosen[0], *chosen[1]]:
         found = {(1.0, 0.0): r.energy[index]}
         if tables.timed:
@@ -108,6 +108,23 @@ def test_bounds_of_options_hold(family, timed: bool) -> None:  # type: ignore[no
         exporting += check_solved(tables, pool, rng)
     assert close > 2
     assert exporting > 4 or family not in (random_graph, random_shortcut)
+
+
+@pytest.mark.parametrize(
+    ("family", "seed", "tight"),
+    [(random_graph, 50, 0.3), (random_shortcut, 47, 0.5)],
+)
+def test_maps_written_out_pay_for_their_way_once(  # type: ignore[no-untyped-def]
+    family, seed: int, tight: float
+) -> None:
+    """Tests bounds where a map that leaves the stack may rest in DRAM anyhow, for lack of room."""
+    rng = Random(seed)
+    problem = family(rng, levels=2 + seed % 2, tight=tight)
+    tables = cost_tables(problem, EXACT, timed=False)
+    ranges = stack_ranges(problem, EXACT, parse_tiles("all"), MODES, None)
+    pool = make_pool(Screen(tables, ranges))
+    sharpen_all(pool)
+    assert check_solved(tables, pool, rng, most=100) > 0
 
 
 @pytest.mark.parametrize("rules", [EXACT, DEFINES], ids=lambda rules: rules.name)
