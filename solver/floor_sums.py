@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -155,22 +154,7 @@ class LayerSums:
     ) -> np.ndarray:
         """Least bounds [tile, way, variant, (pJ, cycles)] of tiles widths[i] x heights[j]."""
         at = self.grid.widths[i], self.grid.heights[j]
-        return least_by_rest(self.tables, self.layer, *at, self._ways, pause, timed=timed)
-
-    @cached_property
-    def _ways(self) -> tuple[tuple[int, ...], ...]:
-        """Where weights may rest, by the way they take."""
-        tables = self.tables
-        layer = tables.problem.workload.layers[self.layer]
-        if layer.kind.joins:
-            return ((-1,),)
-        dram = tables.domains.dram
-        places = weight_memories(tables.domains, tables.problem.hardware, layer)
-        if STREAMED not in self.weights:
-            # The reference's first tiles read theirs from DRAM.
-            return ((*places, dram) if layer.has_weights and dram not in places else places,)
-        staying = tuple(m for m in places if m != dram)
-        return tuple((dram,) if way == STREAMED else staying for way in self.weights)
+        return least_by_rest(self.tables, self.layer, *at, pause, timed=timed)
 
     def codes(self, where: np.ndarray) -> list[int]:
         """A number for each size marked in `where` [w, h], the same for tiles that are alike."""

@@ -7,6 +7,7 @@ import numpy as np
 from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP
 from cost.stack_tiles import StackTiling, TileKind
 from solver.layer_tables import NEVER
+from solver.least_by_rest import weight_ways
 from solver.placed_tables import PlacedTables
 from solver.placements import weight_memories
 from solver.stack_option import StackOption, tiles_that_run
@@ -38,7 +39,11 @@ def kind_floors(tables: PlacedTables, option: StackOption) -> np.ndarray:
     lasts = np.zeros(len(rows), dtype=np.bool_)
     floors = np.zeros((len(tiling.kinds), 2))
     keys = [tables.tile_key(option.layers[e], *tiling.kinds[k].sizes[e]).like for k, e in rows]
-    known = [tables.least.get(key[0], {}).get(key) for key in keys]
+    least_of = [
+        tables.least.get((tables.alike(layer), weight_ways(tables, layer)), {})
+        for layer in option.layers
+    ]
+    known = [least_of[e].get(key) for key, (_, e) in zip(keys, rows, strict=True)]
     tables.floor_tiles(key for key, found in zip(keys, known, strict=True) if found is None)
     arrivals = [_arrival(tables, layer) for layer in option.layers]
     for row, (k, e) in enumerate(rows):

@@ -10,7 +10,8 @@ from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP
 from cost.mapping_bounds import least_bounds
 from problems.workload import Operand
 from solver.layer_tables import NEVER, TILES_A_TURN, LayerTile
-from solver.placed_tables import PlacedTables
+from solver.placed_tables import PlacedTables, Ways
+from solver.placements import weight_memories
 
 VARIANTS = {
     (False, False): AS_PLACED,
@@ -21,30 +22,48 @@ VARIANTS = {
 """By whether input and output rest in DRAM."""
 
 
+def weight_ways(tables: PlacedTables, layer: int) -> Ways:
+    """Memories in which the weights of a layer may rest, by the way that they take.
+
+    Staying on chip, if they can; and, where they arrive once to do so, streamed from DRAM. -1
+    stands for the second operand of a join.
+    """
+    workload_layer = tables.problem.workload.layers[layer]
+    if workload_layer.kind.joins:
+        return ((-1,),)
+    dram = tables.domains.dram
+    places = weight_memories(tables.domains, tables.problem.hardware, workload_layer)
+    if not workload_layer.has_weights:
+        return (places,)
+    if not tables.rules.charge_weight_arrival:
+        # The reference's first tiles read theirs from DRAM.
+        return (tuple(dict.fromkeys((*places, dram))),)
+    staying = tuple(m for m in places if m != dram)
+    return (staying, (dram,)) if staying else ((dram,),)
+
+
 def least_by_rest(
     tables: PlacedTables,
     layer: int,
     widths: np.ndarray,
     heights: np.ndarray,
-    weights: tuple[tuple[int, ...], ...],
     pause: Callable[[], object],
     *,
     timed: bool = True,
 ) -> np.ndarray:
     """[tile, way, variant, (pJ, cycles)] least bounds over the placements that variants name.
 
-    `weights`: memories in which the weights may rest, by the way that they take; -1 stands for
-    the second operand of a join. They are the same for all layers that are alike. Here AS_PLACED
-    names inputs and outputs below DRAM. Energy and cycles may be of different placements; `NEVER`
-    where there is none. `pause` is called between some tiles and the next, and may raise. Without
-    `timed`, quicker, cycles leave out all stalls.
+    Ways are those of `weight_ways`. Here AS_PLACED names inputs and outputs below DRAM. Energy and
+    cycles may be of different placements; `NEVER` where there is none. `pause` is called between
+    some tiles and the next, and may raise. Without `timed`, quicker, cycles leave out all stalls.
     """
     keys = [
         tables.tile_key(layer, w, h).like
         for w, h in zip(widths.tolist(), heights.tolist(), strict=True)
     ]
+    weights = weight_ways(tables, layer)
     like, quick = tables.alike(layer), tables.timed and not timed
-    known = (tables.quick if quick else tables.least).setdefault(like, {})
+    known = (tables.quick if quick else tables.least).setdefault((like, weights), {})
     missing = {key for key in keys if key not in known}
     if tables.timed and timed and not tables.rules.accumulate_half_shared_loading:
         known.update(_at_innermost(tables, layer, sorted(missing), weights, pause))
@@ -65,7 +84,7 @@ def _at_innermost(
     tables: PlacedTables,
     layer: int,
     keys: list[LayerTile],
-    weights: tuple[tuple[int, ...], ...],
+    weights: Ways,
     pause: Callable[[], object],
 ) -> Iterator[tuple[LayerTile, np.ndarray]]:
     """Keys with their bounds where tensors rest as low as they fit: quicker under some rules.
@@ -99,9 +118,7 @@ def _at_innermost(
         yield from zip(some, out, strict=True)
 
 
-def _reduced(
-    tables: PlacedTables, bounds: np.ndarray, weights: tuple[tuple[int, ...], ...]
-) -> np.ndarray:
+def _reduced(tables: PlacedTables, bounds: np.ndarray, weights: Ways) -> np.ndarray:
     """Least [tile, way, variant, 2] of bounds [tile, W, I, O levels, 2]."""
     domains, levels = tables.domains, tables.levels
     b = np.array([levels[Operand.I][memory] for memory in domains.inputs])

@@ -30,6 +30,8 @@ from solver.placements import (
 )
 from solver.stack_option import StackOption
 
+Ways = tuple[tuple[int, ...], ...]
+"""Memories in which weights may rest, by the way that they take."""
 KEPT_AXES, KEPT_TILINGS = 1024, 1024
 """Tilings of one axis and of stacks remembered at a time."""
 
@@ -75,9 +77,9 @@ class PlacedTables(LayerTables):
         self._phases: dict[tuple[object, ...], np.ndarray] = {}
         self._graphs: dict[tuple[int, ...], StackGraph] = {}
         self._placed: dict[tuple[object, ...], np.ndarray] = {}
-        self.least: dict[int, dict[LayerTile, np.ndarray]] = {}
+        self.least: dict[tuple[int, Ways], dict[LayerTile, np.ndarray]] = {}
         """What `solver.least_by_rest` has found, by the layer that stands for all alike."""
-        self.quick: dict[int, dict[LayerTile, np.ndarray]] = {}
+        self.quick: dict[tuple[int, Ways], dict[LayerTile, np.ndarray]] = {}
         """The same without stalls."""
         self._into: dict[tuple[int, ...], _WaysIn] = {}
         self._along = lru_cache(KEPT_AXES)(axis_kinds)
