@@ -20,6 +20,9 @@ WORTHWHILE = 0.01
 TILES_AN_OPTION, TILES_AN_OPTION_AND_LAYER, LEAST_TILES = 2.0, 0.5, 100
 """Layer-tiles that may be bounded for each option that they may decide, in all and of one layer,
 and how many take as long as passing over the pool once; only speed depends on them."""
+FIRST_TILES = 16_000
+"""Layer-tiles bounded at a time while no good schedule is known, unless options are very many; only
+speed depends on it."""
 TILES_AN_OPTION_LEFT = 10.0
 """The same where a good schedule is known, so that most options left will be looked at closely."""
 LARGE_POOL = 1_000_000
@@ -102,7 +105,9 @@ def refine_near(
         tiles = pool.screen.count(wanted, timed=timed)
         if not tiles:
             return
-        most = TILES_AN_OPTION_LEFT * options if widens else TILES_AN_OPTION * options
+        most = TILES_AN_OPTION_LEFT * options
+        if not widens:
+            most = min(FIRST_TILES, TILES_AN_OPTION * options)
         if pool.alive() >= LARGE_POOL:
             most = MOST_TILES
         if sum(tiles.values()) > min(MOST_TILES, most):
