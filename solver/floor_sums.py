@@ -23,6 +23,7 @@ from solver.way_in import (
     input_bits,
     input_copy_cycles,
     input_pj_per_bit,
+    least_arrival,
     link_pj_per_bit,
     output_pj_per_bit,
 )
@@ -67,7 +68,7 @@ class LayerSums:
     ) -> None:
         self.tables, self.layer = tables, layer
         self.weights = self._weight_ways()
-        self.arrival = self._least_arrival()
+        self.arrival = least_arrival(tables, layer)
         self.write_pj = output_pj_per_bit(tables)
         self.read_pj = input_pj_per_bit(tables)
         self.grid = self._grid(widths, heights, floors)
@@ -80,16 +81,6 @@ class LayerSums:
         domains, hardware = self.tables.domains, self.tables.problem.hardware
         stays = any(m != domains.dram for m in weight_memories(domains, hardware, layer))
         return (STAYING, STREAMED) if stays else (STREAMED,)
-
-    def _least_arrival(self) -> tuple[float, float]:
-        """(pJ, cycles) of the cheapest arrival of weights that stay."""
-        if STREAMED not in self.weights or STAYING not in self.weights:
-            return 0.0, 0.0
-        tables = self.tables
-        layer = tables.problem.workload.layers[self.layer]
-        places = weight_memories(tables.domains, tables.problem.hardware, layer)
-        costs = [tables.arrival(self.layer, m) for m in places if m != tables.domains.dram]
-        return min(c[0] for c in costs), float(min(c[1] for c in costs))
 
     def _usable(self, way: int) -> np.ndarray:
         """[operand, level] where tensors may rest if the weights go this way."""

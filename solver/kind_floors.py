@@ -9,9 +9,14 @@ from cost.stack_tiles import StackTiling, TileKind
 from solver.layer_tables import NEVER
 from solver.least_by_rest import weight_ways
 from solver.placed_tables import PlacedTables
-from solver.placements import weight_memories
 from solver.stack_option import StackOption, tiles_that_run
-from solver.way_in import input_bits, input_copy_cycles, input_pj_per_bit, output_pj_per_bit
+from solver.way_in import (
+    input_bits,
+    input_copy_cycles,
+    input_pj_per_bit,
+    least_arrival,
+    output_pj_per_bit,
+)
 
 WAYS = 2
 """Most ways that weights can take: staying on chip, where they arrive once, or streamed."""
@@ -45,7 +50,7 @@ def kind_floors(tables: PlacedTables, option: StackOption) -> np.ndarray:
     ]
     known = [least_of[e].get(key) for key, (_, e) in zip(keys, rows, strict=True)]
     tables.floor_tiles(key for key, found in zip(keys, known, strict=True) if found is None)
-    arrivals = [_arrival(tables, layer) for layer in option.layers]
+    arrivals = [np.array(least_arrival(tables, layer)) for layer in option.layers]
     for row, (k, e) in enumerate(rows):
         way_in[row] = _way_in(tables, option, tiling, tiling.kinds[k], e)
         lasts[row] = to_dram and e == last
@@ -99,19 +104,6 @@ def _way_in(
         if len(graph.edges_into[e]) == 1:
             cycles = float(input_copy_cycles(tables, layer, np.array(fresh)))
     return energy, cycles
-
-
-def _arrival(tables: PlacedTables, layer: int) -> np.ndarray:
-    """(pJ, cycles) of the cheapest arrival of weights that stay; zero where they have one way."""
-    if (
-        not tables.rules.charge_weight_arrival
-        or not tables.problem.workload.layers[layer].has_weights
-    ):
-        return np.zeros(2)
-    domains, hardware = tables.domains, tables.problem.hardware
-    places = weight_memories(domains, hardware, tables.problem.workload.layers[layer])
-    costs = [tables.arrival(layer, m) for m in places if m != domains.dram]
-    return np.array(costs).min(axis=0) if costs else np.zeros(2)
 
 
 def _exports(tables: PlacedTables, tiling: StackTiling) -> np.ndarray:

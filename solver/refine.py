@@ -111,7 +111,9 @@ def refine_near(
         if pool.alive() >= LARGE_POOL:
             most = MOST_TILES
         if sum(tiles.values()) > min(MOST_TILES, most):
-            if not widens or options == pool.alive():
+            # Beyond the schedule known nothing more comes within reach: bounds along other weights
+            # may have left options that these put above it.
+            if not widens or not 0 < least * (1 + reach) < incumbent < np.inf:
                 return
             reach *= WIDER  # more options have more of their tiles in common
             continue

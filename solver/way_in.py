@@ -7,6 +7,7 @@ import numpy as np
 from problems.hardware import Hardware, MemoryLevel
 from problems.workload import Operand
 from solver.placed_tables import PlacedTables
+from solver.placements import weight_memories
 
 
 def link_pj_per_bit(hardware: Hardware, operand: Operand, *, inward: bool) -> float:
@@ -49,6 +50,16 @@ def output_pj_per_bit(tables: PlacedTables) -> float:
     link = link_pj_per_bit(tables.problem.hardware, Operand.O, inward=False)
     # Of a rounded amount the reference can lose a third.
     return link if tables.rules.integer_unrolling else link * 2 / 3
+
+
+def least_arrival(tables: PlacedTables, layer: int) -> tuple[float, float]:
+    """(pJ, cycles) of the cheapest arrival of weights that stay on chip; zero if none can or do."""
+    workload_layer, dram = tables.problem.workload.layers[layer], tables.domains.dram
+    if not workload_layer.has_weights:
+        return 0.0, 0.0
+    places = weight_memories(tables.domains, tables.problem.hardware, workload_layer)
+    costs = [tables.arrival(layer, m) for m in places if m != dram]
+    return min((c[0] for c in costs), default=0.0), float(min((c[1] for c in costs), default=0))
 
 
 def input_copy_cycles(tables: PlacedTables, layer: int, elements: np.ndarray) -> np.ndarray:
