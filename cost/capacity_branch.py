@@ -90,10 +90,11 @@ def _most_torn(seen_f, seen_g, x, decision):
 
 
 @njit(cache=True, nogil=True)
-def divided_bound(cost_f, cost_g, x, rounds, most_parts, enough):
+def divided_bound(cost_f, cost_g, x, rounds, most_parts, enough, start):
     """Lower bound of the cost of one tile under shared capacities, tensors being whole.
 
-    Tables and occupancy as for `capacity_prices`, whose bound this one starts from. Ends where
+    Tables and occupancy as for `capacity_prices`, whose bound this one starts from, with prices
+    `start` [layer, memory] to begin with. Ends where
     the bound reaches `enough` or `most_parts` were looked at. Returns (bound, picks [layer, (w,
     i, o)] of the part of least bound).
     """
@@ -102,6 +103,7 @@ def divided_bound(cost_f, cost_g, x, rounds, most_parts, enough):
     size = most_parts + 2
     bounds = np.full(size, np.inf)
     prices = np.zeros((size, n, n_mem))
+    prices[0] = start
     picks = np.zeros((size, n, 3), dtype=np.int64)
     decisions = np.zeros((size, MOST_DEPTH, 4), dtype=np.int64)
     depths = np.zeros(size, dtype=np.int64)

@@ -10,14 +10,16 @@ import numpy as np
 from cost.capacity_bound import capacity_prices, priced
 from cost.kind_paths import kind_through
 from cost.mapping_search import MappingPoint, weigh_point
+from cost.shared_prices import add_shifts, occupancy_of
 from cost.stack_tiles import StackTiling
-from solver.fitting import Fitting, fitting_places
 from solver.kind_tables import KindTables
-from solver.known_costs import KnownCosts
+from solver.known_placement import KnownPlacement
 from solver.layer_tables import TileKey
 from solver.mapping_store import EQUAL, MappedTile
 from solver.option_choices import NOTHING, LayerChoice, OptionChoices, PhaseChoice
-from solver.stack_option import StackOption, main_kind
+from solver.places import Fitting
+from solver.shared_kinds import through_entries
+from solver.stack_option import StackOption
 from solver.stack_tables import PRICE_ROUNDS
 
 MARGIN = 1e-9
@@ -40,27 +42,13 @@ class _Tile:
     export: tuple[float, int]
 
 
-class ChoiceBuilder(KnownCosts):
+class ChoiceBuilder(KnownPlacement):
     """Builds `OptionChoices`, remembering the Pareto sets of layer-tiles; see `KnownCosts`."""
 
     @cached_property
     def _fresh(self) -> set[MappedTile]:
         """Layer-tiles whose mappings were asked for since the last build."""
         return set()
-
-    def fitting(self, option: StackOption, weights: tuple[float, float]) -> Fitting | None:
-        """Some placement of an option that fits, like the one that its bound likes best.
-
-        None where none is found, or where memories are not shared.
-        """
-        floor, picks = self._floor(option, weights)
-        if not np.isfinite(floor) or not self.tables.rules.joint_capacity:
-            return None
-        tiling, kinds = self._kinds(option)
-        main = main_kind(tiling)
-        costs = self._costs(option, weights)
-        sizes = np.array(self.tables.domains.sizes_bits, dtype=np.float64)
-        return fitting_places(tiling.graph, kinds, costs, main, picks[main], sizes)
 
     def fitted(
         self, option: StackOption, weights: tuple[float, float], fitting: Fitting
@@ -76,7 +64,7 @@ class ChoiceBuilder(KnownCosts):
             point, held = NOTHING, np.zeros(len(self.tables.domains.sizes_bits), dtype=np.int64)
             if tiling.graph.layers[e].computes:
                 tile = MappedTile(self.tables.key_of(option, kind.kind, e), memories, weights)
-                found = self.mappings.some_within(tile, fitting.budgets[k, e])
+                found = self.mappings.cheapest_within(tile, fitting.budgets[k, e])
                 if not found:
                     return None
                 point = found[0]
@@ -132,18 +120,10 @@ class ChoiceBuilder(KnownCosts):
         """All choices through which the option costs at most `reach`."""
         self._fresh.clear()
         tiling, kinds = self._kinds(option)
-        floor = 0.0
-        reduced = []
-        for kind, (cost_f, cost_g) in zip(kinds, self._costs(option, weights), strict=True):
-            fixed = 0.0
-            if kind.occupancy is not None:
-                # Under prices for the shared memories fewer entries come close.
-                _, price, _ = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)
-                cost_f, cost_g, fixed = priced(cost_f, cost_g, price, kind.occupancy)
-            through_f, through_g = kind_through(cost_f, cost_g, kind.linked)
-            least = float(through_f[0].min()) - fixed
-            floor += kind.kind.count * least
-            reduced.append((through_f - fixed, through_g - fixed, least))
+        reduced = self._through(option, weights)
+        floor = sum(
+            kind.kind.count * least for kind, (_, _, least) in zip(kinds, reduced, strict=True)
+        )
         slack = reach - floor
         phase_choices: list[PhaseChoice] = []
         layer_entries = []
@@ -184,6 +164,37 @@ class ChoiceBuilder(KnownCosts):
             floor=floor,
             slack=slack,
         )
+
+    def _through(
+        self, option: StackOption, weights: tuple[float, float]
+    ) -> list[tuple[np.ndarray, np.ndarray, float]]:
+        """Per kind, bounds on the cost of a tile through every entry of f and g, and the least.
+
+        Under prices for shared memories fewer entries come close, and fewer still under prices for
+        what kinds share.
+        """
+        _, kinds = self._kinds(option)
+        costs = self._costs(option, weights)
+        shared = self._shared(option, costs) if self.parts else None
+        if shared is not None:
+            _, price, shift = self._prices(option, weights, shared)
+        out = []
+        for k, (kind, (cost_f, cost_g)) in enumerate(zip(kinds, costs, strict=True)):
+            fixed, before = 0.0, cost_g
+            if shared is not None:
+                paid = price[k] / (kind.kind.count * np.maximum(shared.room, 1.0))
+                one = occupancy_of(shared, k)
+                cost_f, cost_g, fixed = priced(shared.f[k], shared.g[k], paid, one)
+                add_shifts(cost_f, cost_g, shift, k, float(kind.kind.count))
+            elif kind.occupancy is not None:
+                _, paid, _ = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)
+                cost_f, cost_g, fixed = priced(cost_f, cost_g, paid, kind.occupancy)
+            through_f, through_g = kind_through(cost_f, cost_g, kind.linked)
+            least = float(through_f[0].min()) - fixed
+            if shared is not None:
+                through_g = through_entries(shared, k, kind, before, through_g)
+            out.append((through_f - fixed, through_g - fixed, least))
+        return out
 
     def _most_held(
         self,
@@ -265,29 +276,6 @@ class ChoiceBuilder(KnownCosts):
                 )
             )
         return found
-
-    def _entry_floor(
-        self, kind: KindTables, e: int, memories: tuple[int, int, int]
-    ) -> tuple[float, float]:
-        """(pJ, cycles) lower bound of a layer-tile with its tensors in `memories`."""
-        at = self._entry(kind, e, memories)
-        energy, cycles = (kind.f[(e, *at)] - kind.exports[e, at[2]]).tolist()
-        return energy, cycles
-
-    def _tensor_bits(
-        self, index: int, kind: KindTables, e: int, memories: tuple[int, int, int]
-    ) -> dict[int, int]:
-        """Bits per memory that the whole tensors of a layer-tile take at least."""
-        bits: dict[int, int] = {}
-        layer = self.tables.problem.workload.layers[index]
-        # The parts of a concat are its output.
-        made = kind.kind.output_bits[e] if layer.computes else 0
-        demand = (layer.weight_volume_bits, kind.kind.operand_bits[e], made)
-        for memory, amount in zip(memories, demand, strict=True):
-            if memory < 0:
-                continue
-            bits[memory] = bits.get(memory, 0) + amount
-        return bits
 
     def search(
         self,

@@ -15,38 +15,25 @@ import numpy as np
 from cost.capacity_bound import Occupancy, occupied
 from cost.stack_graph import StackGraph
 from solver.kind_tables import KindTables, fetching_edge
+from solver.places import Fitting, Places
 
-Costs = tuple[np.ndarray, np.ndarray]
-"""Weighted cost tables f and g of a kind of tile."""
 RESERVE = 1 / 8
 """Share of every memory on chip that is left to mappings beside the tensors that rest there."""
 SWEEPS = 4
 """Rounds of improvement; only speed and the place to begin with depend on it."""
+UNKNOWN = -1.0
+"""In place of the bits that a mapping takes beyond whole tensors, where none is known."""
 
 
-class Places(NamedTuple):
-    """Memories of everything in a stack option.
+class Costs(NamedTuple):
+    """Weighted cost tables f and g of a kind of tile, and those of layers with two producers.
 
-    `weights[layer]`, `h[(layer, key)]`, `v[layer]`; per (kind, layer) `layers` (W, I, O) and
-    `phases` (producer, second, operand, h_use, h_make, v), -1: none.
+    `pairs[layer]` [producer, second, I, h_use, h_make, v]; see `KindTables`.
     """
 
-    weights: dict[int, int]
-    h: dict[tuple[int, tuple[int, bool]], int]
-    v: dict[int, int]
-    layers: dict[tuple[int, int], tuple[int, int, int]]
-    phases: dict[tuple[int, int], tuple[int, ...]]
-
-
-class Fitting(NamedTuple):
-    """A placement that fits, its weighted cost by what was known, and room for mappings.
-
-    `budgets` [(kind, layer)]: bits [memory] that the layer-tile's mapping may take.
-    """
-
-    places: Places
-    cost: float
-    budgets: dict[tuple[int, int], np.ndarray]
+    f: np.ndarray
+    g: np.ndarray
+    pairs: Sequence[np.ndarray | None]
 
 
 @dataclass(kw_only=True)
@@ -58,6 +45,14 @@ class _Spots:
     o: list[int]
     h: list[int]
     v: list[int]
+
+
+class _Picks(NamedTuple):
+    """Entries of f [layer, (w, i, o)] and g [layer, (p, i, a, b, c)], and of second producers."""
+
+    f: np.ndarray
+    g: np.ndarray
+    seconds: list[int]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,14 +82,17 @@ def fitting_places(
     main: int,
     pick: np.ndarray,
     sizes: np.ndarray,
+    beyond: Sequence[np.ndarray],
 ) -> Fitting | None:
     """A placement that fits, from `pick` [layer, (w, i, o)] of kind number `main`.
 
-    `sizes` [memory]: bits of every memory. None where moving outwards does not lead to one.
+    `sizes` [memory]: bits of every memory; `beyond` [layer, W, I, O, memory] by kind: bits that the
+    mapping of a layer-tile takes beyond its whole tensors, or UNKNOWN. None where moving outwards
+    does not lead to one.
     """
     spots = _first(kinds, main, pick)
     caches = _cache_bits(kinds)
-    while (full := _fullest(graph, kinds, caches, spots)) is not None:
+    while (full := _fullest(graph, kinds, caches, spots, beyond)) is not None:
         step, memory = full
         best = None
         for tensor, e in _candidates(graph, spots, step, memory):
@@ -111,7 +109,7 @@ def fitting_places(
             return None
         _, tensor, e, moved = best
         getattr(spots, tensor)[e] = moved
-    _improve(graph, kinds, caches, costs, main, spots)
+    _improve(graph, kinds, caches, costs, main, spots, beyond)
     total = 0.0
     for kind, cost in zip(kinds, costs, strict=True):
         closed, one = _cost(graph, kind, cost, spots)
@@ -159,6 +157,7 @@ def _improve(
     costs: Sequence[Costs],
     main: int,
     spots: _Spots,
+    beyond: Sequence[np.ndarray],
 ) -> None:
     """Move single tensors as long as that makes the commonest kind of tile cheaper."""
     least = _cost(graph, kinds[main], costs[main], spots)
@@ -170,7 +169,7 @@ def _improve(
                 for moved in _choices(kinds, tensor, e):
                     kept, places[e] = places[e], moved
                     cost = _cost(graph, kinds[main], costs[main], spots)
-                    if cost < least and _fullest(graph, kinds, caches, spots) is None:
+                    if cost < least and _fullest(graph, kinds, caches, spots, beyond) is None:
                         least = cost
                     else:
                         places[e] = kept
@@ -225,14 +224,13 @@ def _phase(
     )
 
 
-def _picks(
-    graph: StackGraph, kind: KindTables, spots: _Spots
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Indices [layer, (w, i, o)] and [layer, (p, i, a, b, c)]; None if a place is not open."""
+def _picks(graph: StackGraph, kind: KindTables, spots: _Spots) -> _Picks | None:
+    """The entries of all layers; None if a place is not open."""
     n = len(kind.weights)
     f, g = np.zeros((n, 3), dtype=np.int64), np.zeros((n, 5), dtype=np.int64)
+    seconds = [0] * n
     for e in range(n):
-        producer, _, operand, h_use, h_make, v = _phase(graph, kind, spots, e)
+        producer, second, operand, h_use, h_make, v = _phase(graph, kind, spots, e)
         try:
             f[e] = (
                 kind.weights[e].index(spots.w[e]),
@@ -246,9 +244,10 @@ def _picks(
                 kind.h_make[e].index(h_make),
                 kind.v[e].index(v),
             )
+            seconds[e] = kind.seconds[e].index(second)
         except ValueError:
             return None
-    return f, g
+    return _Picks(f, g, seconds)
 
 
 def _cost(graph: StackGraph, kind: KindTables, costs: Costs, spots: _Spots) -> tuple[float, float]:
@@ -257,9 +256,11 @@ def _cost(graph: StackGraph, kind: KindTables, costs: Costs, spots: _Spots) -> t
     if picks is None:
         return np.inf, np.inf
     closed, total = 0, 0.0
-    for e, (f, g) in enumerate(zip(*picks, strict=True)):
+    for e, (f, (p, *rest)) in enumerate(zip(picks.f.tolist(), picks.g.tolist(), strict=True)):
         if kind.runs[e]:
-            for cost in (float(costs[0][(e, *f)]), float(costs[1][(e, *g)])):
+            pair = costs.pairs[e]
+            move = costs.g[(e, p, *rest)] if pair is None else pair[(p, picks.seconds[e], *rest)]
+            for cost in (float(costs.f[(e, *f)]), float(move)):
                 if np.isfinite(cost):
                     total += cost
                 else:
@@ -268,26 +269,34 @@ def _cost(graph: StackGraph, kind: KindTables, costs: Costs, spots: _Spots) -> t
 
 
 def _taken(
-    graph: StackGraph, kinds: Sequence[KindTables], caches: _CacheBits, spots: _Spots
+    graph: StackGraph,
+    kinds: Sequence[KindTables],
+    caches: _CacheBits,
+    spots: _Spots,
+    beyond: Sequence[np.ndarray] | None = None,
 ) -> list[np.ndarray | None]:
     """Bits [layer, memory] taken while each layer runs, by kind; None where a place is closed.
 
-    Weights and caches stay for all tiles, whether a kind of tile looks at them or not.
+    Weights and caches stay for all tiles, whether a kind of tile looks at them or not. With what
+    mappings take `beyond` whole tensors, see `fitting_places`, or without.
     """
     found: list[np.ndarray | None] = []
     cached = _cached(caches, spots)
     most = cached.max(axis=0)
-    for kind, own in zip(kinds, cached, strict=True):
+    for k, (kind, own) in enumerate(zip(kinds, cached, strict=True)):
         picks, x = _picks(graph, kind, spots), kind.occupancy
         if picks is None or x is None:
             found.append(None)
             continue
-        use = occupied(*picks, x) + (most - own).sum(axis=0)
+        use = occupied(picks.f, picks.g, x) + (most - own).sum(axis=0)
         stays = _weights(x, spots) + most.sum(axis=0)
-        for e, p in enumerate(picks[1][:, 0].tolist()):
+        for e, p in enumerate(picks.g[:, 0].tolist()):
             if (m := int(x.fetch_mem[e, p])) >= 0:
                 # A tile on its way in is there before the layer runs.
                 use[e, m] = max(use[e, m], stays[m] + x.fetch_bits[e])
+        if beyond is not None:
+            more = beyond[k][np.arange(len(use)), *picks.f.T]
+            use += np.where(more == UNKNOWN, RESERVE * x.room, more)
         found.append(use)
     return found
 
@@ -313,15 +322,19 @@ def _weights(x: Occupancy, spots: _Spots) -> np.ndarray:
 
 
 def _fullest(
-    graph: StackGraph, kinds: Sequence[KindTables], caches: _CacheBits, spots: _Spots
+    graph: StackGraph,
+    kinds: Sequence[KindTables],
+    caches: _CacheBits,
+    spots: _Spots,
+    beyond: Sequence[np.ndarray],
 ) -> tuple[int, int] | None:
     """The (layer, memory) at which some tile is most over what there is; None if all fits."""
     worst, where = 0.0, None
-    for kind, use in zip(kinds, _taken(graph, kinds, caches, spots), strict=True):
+    for kind, use in zip(kinds, _taken(graph, kinds, caches, spots, beyond), strict=True):
         if use is None or kind.occupancy is None:
             continue
         room = kind.occupancy.room
-        over = np.where(np.isinf(room), 0.0, use - room * (1 - RESERVE))
+        over = np.where(np.isinf(room), 0.0, use) - np.where(np.isinf(room), 0.0, room)
         over[~kind.occupancy.runs] = 0.0
         if over.max() > worst:
             worst = float(over.max())

@@ -6,19 +6,27 @@ from collections.abc import Callable
 
 import numpy as np
 
+from cost.capacity_bound import capacity_prices
 from cost.capacity_branch import divided_bound
 from cost.kind_paths import cheapest, weigh_table
 from cost.mapping_search import weigh_point
+from cost.shared_prices import SharedKinds, add_shifts, occupancy_of, shared_prices
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables
 from solver.mapping_store import MappedTile, MappingStore
 from solver.pinned_inside import FREE, Memories
+from solver.shared_kinds import shared_kinds
 from solver.stack_option import StackOption, tiles_that_run
 from solver.stack_tables import PRICE_ROUNDS, StackTables
 
 HARD = 1e5
 """Nodes of search after which a placement of a layer-tile stands at its bound unless CP-SAT
 chooses it; only speed depends on it."""
+FIRST_EFFORT, NEXT_EFFORT = (400, 0.4), (60, 0.02)
+"""Rounds of the search for prices of what kinds of tile share and the relative rise that it aims
+at, at first and later on; only speed depends on it."""
+SHARED_RISE = 2e-3
+"""Relative rise of a bound from which on such prices are worth it."""
 PARTS = 40
 """Parts into which the placements of a kind of tile are divided to bound them; only speed depends
 on it."""
@@ -50,6 +58,9 @@ class KnownCosts:
         self.parts = PARTS if np.isinf(patience) else 0
         self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
         self.mappings = mappings or MappingStore(tables, pause)
+        self._known_prices: dict[
+            tuple[StackOption, tuple[float, float]], tuple[np.ndarray, np.ndarray]
+        ] = {}
         self._rough: dict[tuple[object, ...], dict[Memories, float]] = {}
         """Costs to make do with, by like tiles and weights."""
 
@@ -203,17 +214,77 @@ class KnownCosts:
 
         Placements of a kind are divided into so many `parts`, see `divided_bound`.
         """
-        tiling, kinds = self._kinds(option)
-        total, picks = 0.0, []
-        for kind, (cost_f, cost_g) in zip(kinds, self._costs(option, weights), strict=True):
+        kinds = self._kinds(option)[1]
+        costs = self._costs(option, weights)
+        least, alone = [], []
+        for kind, (cost_f, cost_g) in zip(kinds, costs, strict=True):
             if kind.occupancy is not None:
-                value, pick = divided_bound(
-                    cost_f, cost_g, kind.occupancy, PRICE_ROUNDS, parts, np.inf
-                )
+                bound, price, pick = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)
             else:
-                pick = np.zeros((len(kind.weights), 3), dtype=np.int64)
+                price, pick = np.zeros((0, 0)), np.zeros((len(kind.weights), 3), dtype=np.int64)
                 inner = np.zeros((len(kind.weights), 5), dtype=np.int64)
-                value = cheapest(cost_f, cost_g, kind.linked, pick, inner)
+                bound = cheapest(cost_f, cost_g, kind.linked, pick, inner)
+            least.append(kind.kind.count * float(bound))
+            alone.append((price, pick))
+        total = sum(least)
+        if not parts or not np.isfinite(total) or not self.tables.rules.joint_capacity:
+            return total, [pick for _, pick in alone]
+        shared = self._shared(option, costs)
+        if shared is not None:
+            bound, price, shift = self._prices(option, weights, shared)
+            if bound > total * (1 + SHARED_RISE):
+                return self._divided(shared, price, shift, parts)
+        total, picks = 0.0, []
+        for kind, (cost_f, cost_g), (price, _) in zip(kinds, costs, alone, strict=True):
+            value, pick = divided_bound(
+                cost_f, cost_g, kind.occupancy, PRICE_ROUNDS, parts, np.inf, price
+            )
             total += kind.kind.count * float(value)
+            picks.append(pick)
+        return total, picks
+
+    def _shared(
+        self, option: StackOption, costs: list[tuple[np.ndarray, np.ndarray]]
+    ) -> SharedKinds | None:
+        """All kinds of tile of an option on the same axes; None where there is one, or none fit."""
+        tiling, kinds = self._kinds(option)
+        if len(kinds) < 2:
+            return None
+        sources = [
+            self.tables.source_of(option, tiling.graph, edge.tensor) for edge in tiling.graph.edges
+        ]
+        return shared_kinds(tiling, kinds, costs, sources)
+
+    def _prices(
+        self, option: StackOption, weights: tuple[float, float], shared: SharedKinds
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """`shared_prices` of an option, from the last ones on."""
+        n_kinds, n = shared.f.shape[:2]
+        entries = max(shared.f.shape[2], shared.g.shape[4], shared.g.shape[6])
+        known = self._known_prices.get((option, weights))
+        if known is None:
+            effort = FIRST_EFFORT
+            known = np.zeros((n_kinds, n, len(shared.room))), np.zeros((3, n_kinds, n, entries))
+        else:
+            effort = NEXT_EFFORT
+        bound, *found = shared_prices(shared, *effort, *known)
+        if np.isfinite(bound):
+            self._known_prices[option, weights] = found[0], found[1]
+        return float(bound), found[0], found[1]
+
+    @staticmethod
+    def _divided(
+        shared: SharedKinds, price: np.ndarray, shift: np.ndarray, parts: int
+    ) -> tuple[float, list[np.ndarray]]:
+        """`_floor` where all kinds pay for how their choices differ."""
+        total, picks = 0.0, []
+        scale = np.maximum(shared.room, 1.0)
+        for k, count in enumerate(shared.counts.tolist()):
+            f, g = shared.f[k].copy(), shared.g[k].copy()
+            add_shifts(f, g, shift, k, count)
+            start = price[k] / (count * scale)
+            one = occupancy_of(shared, k)
+            value, pick = divided_bound(f, g, one, PRICE_ROUNDS, parts, np.inf, start)
+            total += count * float(value)
             picks.append(pick)
         return total, picks

@@ -187,6 +187,13 @@ class MappingStore:
             self._within[key] = self._split(plain, point)
         return self._turned(tile, self._within[key]) or ()
 
+    def cheapest_within(self, tile: MappedTile, budget: np.ndarray) -> tuple[MappingPoint, ...]:
+        """The best mapping if it is known and takes no more; else some mapping that does not."""
+        best = self.best(tile)
+        if best and np.all(np.array(best[0].held_bits) <= budget):
+            return best[:1]
+        return self.some_within(tile, budget)
+
     def find_best(self, tile: MappedTile, bound: float, patience: float = np.inf) -> None:
         """Search the best mapping of a tile to the end, or until it counts as hard."""
         tile = self._plain(tile)

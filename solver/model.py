@@ -11,11 +11,11 @@ from collections import defaultdict
 from ortools.sat.python import cp_model
 
 from cost.rules import RuleSet
-from solver.fitting import Places
 from solver.kind_tables import KindTables, fetching_edge
 from solver.option_choices import LayerChoice, OptionChoices, PhaseChoice
 from solver.option_plan import OptionPlan, entry_cost
 from solver.placements import MemoryDomains
+from solver.places import Places
 from solver.stack_tables import StackTables
 
 Literal = cp_model.IntVar

@@ -7,8 +7,28 @@ from collections.abc import Sequence
 import numpy as np
 
 from cost.capacity_bound import Occupancy
+from cost.stack_graph import StackGraph
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables, fetching_edge
+
+
+def by_entry(places: Sequence[Sequence[int]], width: int) -> np.ndarray:
+    """Memories [layer, entry], -1 where there are fewer."""
+    out = np.full((len(places), width), -1, dtype=np.int64)
+    for e, memories in enumerate(places):
+        out[e, : len(memories)] = memories
+    return out
+
+
+def beside_maps(
+    graph: StackGraph, sources: Sequence[int], memories: np.ndarray, bits: Sequence[int]
+) -> np.ndarray:
+    """Bits [layer, entry] that edges take in `memories`; a map read in place takes none."""
+    out = np.zeros(memories.shape)
+    for e, into in enumerate(graph.edges_into):
+        for i in into:
+            out[e] += np.where(memories[e] == sources[i], 0, bits[i])
+    return out
 
 
 def occupancy(
@@ -25,24 +45,8 @@ def occupancy(
     """
     graph, tile = tiling.graph, kind.kind
     n = len(graph.layers)
-
-    def by_entry(places: Sequence[Sequence[int]], width: int) -> np.ndarray:
-        """Memories [layer, entry], -1 where there are fewer."""
-        out = np.full((n, width), -1, dtype=np.int64)
-        for e, memories in enumerate(places):
-            out[e, : len(memories)] = memories
-        return out
-
-    def beside_maps(memories: np.ndarray, bits: Sequence[int]) -> np.ndarray:
-        """Bits [layer, entry] that edges take in memories; a map read in place takes none."""
-        out = np.zeros(memories.shape)
-        for e, into in enumerate(graph.edges_into):
-            for i in into:
-                out[e] += np.where(memories[e] == sources[i], 0, bits[i])
-        return out
-
     inputs = np.tile(np.array(kind.inputs), (n, 1))
-    input_bits = beside_maps(inputs, [edge.operand_bits for edge in tile.edges])
+    input_bits = beside_maps(graph, sources, inputs, [edge.operand_bits for edge in tile.edges])
     made = [
         bits if layer.computes else 0  # a concat's parts are its output
         for bits, layer in zip(tile.output_bits, graph.layers, strict=True)
@@ -77,8 +81,8 @@ def occupancy(
         weight_bits=np.array(weight_bits, dtype=np.float64),
         input_bits=input_bits,
         output_bits=output_bits,
-        h_bits=beside_maps(h_mem, tiling.h_cache_bits),
-        v_bits=beside_maps(v_mem, tiling.v_cache_bits),
+        h_bits=beside_maps(graph, sources, h_mem, tiling.h_cache_bits),
+        v_bits=beside_maps(graph, sources, v_mem, tiling.v_cache_bits),
         output_waiting_bits=np.array(tile.tensor_bits[:n], dtype=np.float64),
         fetch_bits=fetch_bits,
         waits=np.array([(span.start, span.stop) for span in graph.waits[:n]], dtype=np.int64),

@@ -29,6 +29,8 @@ class OptionState:
     floors [kind] that it began with."""
     slack: float = FIRST_SLACK
     solved: dict[tuple[float, float], OptionPlan] = field(default_factory=dict)
+    fitted: dict[tuple[float, float], tuple[float, OptionPlan] | None] = field(default_factory=dict)
+    """Weighted cost and plan of a placement that fits, as soon as one was looked for."""
 
     def bound(self, weights: tuple[float, float]) -> float:
         """Least weighted cost over the corners of what the half-planes leave."""

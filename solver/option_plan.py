@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from solver.fitting import Places
 from solver.option_choices import LayerChoice, OptionChoices, PhaseChoice
+from solver.places import Places
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

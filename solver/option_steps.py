@@ -9,11 +9,11 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from solver.choices import MARGIN, ChoiceBuilder
-from solver.fitting import Fitting
 from solver.limits import SearchLimits, StoppedError, TooHardError
 from solver.model import ScheduleModel
 from solver.open_options import OptionState
 from solver.option_plan import OptionPlan, entry_cost
+from solver.places import Fitting
 from solver.prune import SAFETY
 
 SLACK_GROWTH, WIDEST_SLACK = 4.0, 4.0
@@ -23,6 +23,10 @@ DIVING_SLACK = 0.02
 """Least such width in a dive."""
 DIVING_GAP, DIVING_EFFORT = 0.02, 0.5
 """Relative gap at which CP-SAT may stop in a dive, and its limit in deterministic seconds."""
+FIT_ROUNDS = 8
+"""Times that a placement is found anew by what its mappings cost and hold."""
+NARROW = 0.02
+"""Relative distance between bound and plan of an option within which CP-SAT looks at all of it."""
 FEW_TILES = 1
 """Layer-tiles, by kind, beyond which a dive takes the first placement that fits."""
 LEAN_EFFORT = 0.2
@@ -171,12 +175,19 @@ class OptionSteps:
         if self.builder.patience < 0 and self.builder.tiles(state.option) > FEW_TILES:
             fitting = self.builder.fitting(state.option, weights)
             if fitting is not None:
-                if self._fitted(state, weights, fitting):
+                found = self._fitted(state, weights, fitting)
+                if found is not None:
+                    state.planes.append((*weights, found[0]))
+                    state.solved[weights] = found[1]
                     return
                 # Wide enough for it: something is found, then.
                 places = fitting.places
                 state.slack = max(state.slack, (fitting.cost / known - 1) * (1 + DIVING_SLACK))
         reach = known * (1 + state.slack) if state.slack < WIDEST_SLACK else np.inf
+        attained = state.fitted.get(weights)
+        if attained is not None and attained[0] <= known * (1 + NARROW):
+            # It costs no more than this: one wide look settles it.
+            reach, places = attained[0], attained[1].places
         limit = max(known, min(most, reach))
         choices = self.builder.build(state.option, weights, limit)
         model = ScheduleModel(self.builder.tables, choices, weights, floor)
@@ -185,6 +196,10 @@ class OptionSteps:
         if places is not None:
             model.suggest(places)
         plan, bound = self._solve(model)
+        if plan is None and attained is not None and limit == attained[0] <= bound:
+            state.planes.append((*weights, limit))
+            state.solved[weights] = attained[1]
+            return
         if plan is None:
             if bound < limit and state.slack >= WIDEST_SLACK:
                 raise TooHardError
@@ -217,19 +232,28 @@ class OptionSteps:
             else:
                 state.slack *= SLACK_GROWTH
 
-    def _fitted(self, state: OptionState, weights: tuple[float, float], fitting: Fitting) -> bool:
-        """Whether a placement ends a dive into an option: CP-SAT has the last word on what fits."""
+    def fit(self, state: OptionState, weights: tuple[float, float]) -> None:
+        """Look, once, for a plan of an option that is near the best of it."""
+        if weights in state.fitted or weights in state.solved:
+            return
+        state.fitted[weights] = None
+        fitting = self.builder.fitting(state.option, weights, FIT_ROUNDS)
+        if fitting is not None:
+            state.fitted[weights] = self._fitted(state, weights, fitting)
+
+    def _fitted(
+        self, state: OptionState, weights: tuple[float, float], fitting: Fitting
+    ) -> tuple[float, OptionPlan] | None:
+        """Weighted cost and plan of a placement: CP-SAT has the last word on what fits."""
         choices = self.builder.fitted(state.option, weights, fitting)
         if choices is None:
-            return False
+            return None
         plan, _ = self._solve(ScheduleModel(self.builder.tables, choices, weights, choices.floor))
         if plan is None:
-            return False
+            return None
         energy, cycles = plan_cost(self.builder, (plan,))
-        state.planes.append((*weights, weights[0] * energy + weights[1] * cycles))
-        state.solved[weights] = plan
         self._plans[state.option.layers] = plan
-        return True
+        return weights[0] * energy + weights[1] * cycles, plan
 
     def _settled(
         self, state: OptionState, weights: tuple[float, float], limit: float, plan: OptionPlan

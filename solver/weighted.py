@@ -18,7 +18,7 @@ from solver.guesses import Guesses
 from solver.limits import SearchLimits, TooHardError
 from solver.open_options import OpenOptions, OptionState
 from solver.option_plan import OptionPlan
-from solver.option_steps import DIVING_SLACK, PLACED, SOLVED, OptionSteps
+from solver.option_steps import DIVING_SLACK, PLACED, SHARPENED, SOLVED, OptionSteps
 from solver.prune import SAFETY, Pool, Ways
 
 DIVING_PATIENCE = 2e4
@@ -120,6 +120,16 @@ class WeightedSolver:
                 open_places = [
                     (arc, i) for arc, i in path if weights not in options.state(arc, i).solved
                 ]
+                unfitted = [
+                    state
+                    for state in (options.state(arc, i) for arc, i in open_places)
+                    if state.stage[weights] >= SHARPENED and weights not in state.fitted
+                ]
+                if unfitted:
+                    for state in unfitted:
+                        self.steps.fit(state, weights)
+                    cutoff = min(cutoff, self._attained(weights))
+                    continue
                 for arc, i in open_places:
                     # Beyond this cost the option cannot be part of anything below the cut-off.
                     state = options.state(arc, i)
@@ -267,23 +277,21 @@ class WeightedSolver:
         return wary
 
     def _attained(self, weights: tuple[float, float]) -> float:
-        """Least cost of a schedule made of solved options alone; it is taken at once."""
-        solved: dict[int, tuple[float, int]] = {}
+        """Least cost of a schedule made of options with plans alone; it is taken at once."""
+        plans: dict[int, tuple[float, OptionPlan]] = {}
         for i, state in self.options.states.items():
+            some = state.fitted.get(weights)
             if weights in state.solved:
-                arc = self.options.arc_of(i)
-                solved[arc] = min(solved.get(arc, (np.inf, -1)), (state.bound(weights), i))
-        least = [solved.get(k, (np.inf, -1))[0] for k in range(len(self.options.arcs))]
+                some = state.bound(weights), state.solved[weights]
+            arc = self.options.arc_of(i)
+            if some is not None and (arc not in plans or some[0] < plans[arc][0]):
+                plans[arc] = some
+        least = [plans[k][0] if k in plans else np.inf for k in range(len(self.options.arcs))]
         ahead = self._ways(least)
         end = self.pool.end
         cost = ahead.get(end, np.inf)
         if np.isfinite(cost) and self.found is not None:
-            self.found(
-                tuple(
-                    self.options.states[solved[arc][1]].solved[weights]
-                    for arc in self._arcs_of_path(least, ahead)
-                )
-            )
+            self.found(tuple(plans[arc][1] for arc in self._arcs_of_path(least, ahead)))
         return cost
 
     def _ways(self, least: list[float]) -> Ways:

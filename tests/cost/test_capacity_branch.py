@@ -66,12 +66,20 @@ def least(cost_f: np.ndarray, cost_g: np.ndarray, x: Occupancy) -> float:
     return best
 
 
+def bound(
+    cost_f: np.ndarray, cost_g: np.ndarray, x: Occupancy, parts: int, enough: float = np.inf
+) -> float:
+    """The bound by so many parts, from no prices on."""
+    start = np.zeros((len(cost_f), N_MEM))
+    return float(divided_bound(cost_f, cost_g, x, 60, parts, enough, start)[0])
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_divided_bounds_close_the_gap_that_prices_leave(seed: int) -> None:
     """The bound rises with the parts, from that of prices alone, and never above the truth."""
     cost_f, cost_g, x = random_kind(np.random.default_rng(seed))
     priced = capacity_prices(cost_f, cost_g, x, 60)[0]
-    bounds = [divided_bound(cost_f, cost_g, x, 60, parts, np.inf)[0] for parts in (0, 10, 400)]
+    bounds = [bound(cost_f, cost_g, x, parts) for parts in (0, 10, 400)]
     truth = least(cost_f, cost_g, x)
     assert bounds[0] == priced
     assert bounds == sorted(bounds)
@@ -82,7 +90,7 @@ def test_divided_bounds_close_the_gap_that_prices_leave(seed: int) -> None:
 def test_nothing_is_divided_once_the_bound_is_enough() -> None:
     """The bound of prices alone is left as it is where it reaches what was asked for."""
     cost_f, cost_g, x = random_kind(np.random.default_rng(1))
-    bounds = [divided_bound(cost_f, cost_g, x, 60, 400, enough)[0] for enough in (0.0, np.inf)]
+    bounds = [bound(cost_f, cost_g, x, 400, enough) for enough in (0.0, np.inf)]
     assert bounds[0] == capacity_prices(cost_f, cost_g, x, 60)[0] < bounds[1]
 
 
@@ -90,4 +98,4 @@ def test_without_placements_the_bound_is_infinite() -> None:
     """Without any entry for one layer there is no placement."""
     cost_f, cost_g, x = random_kind(np.random.default_rng(2))
     cost_f[1] = np.inf
-    assert divided_bound(cost_f, cost_g, x, 60, 10, np.inf)[0] == np.inf
+    assert bound(cost_f, cost_g, x, 10) == np.inf

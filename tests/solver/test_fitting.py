@@ -8,8 +8,8 @@ from cost.overlap import OverlapMode
 from cost.rules import DEFINES, EXACT
 from problems import load_problem
 from solver.choices import ChoiceBuilder
-from solver.fitting import Fitting
 from solver.model import ScheduleModel
+from solver.places import Fitting
 from solver.prepare import cost_tables
 from solver.stack_option import StackOption
 from tests.solver.resnet_block import block_on_chip, resnet_tables

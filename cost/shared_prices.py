@@ -1,0 +1,205 @@
+"""Bounds on a stack option over all its kinds of tile at once (compiled).
+
+Weights rest in one memory for all tiles, and so do caches, whether a kind of tile looks at them or
+not. Each kind by itself (`capacity_bound`) would have them where it suits it. Here every kind
+decides for itself, but pays a price for its choice, and the prices of a choice add up to zero over
+all kinds: where all choose alike nothing is paid, so that any such prices are valid. A subgradient
+ascent with momentum looks for good ones, and for those of the memories.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from cost.capacity_bound import Occupancy, occupied, priced
+from cost.kind_paths import cheapest
+
+MOMENTUM = 0.95
+"""Share of the last direction that the next one keeps."""
+STALE_ROUNDS = 20
+"""Rounds without a better bound after which steps are halved, from the best prices on."""
+CAPACITY_WEIGHT = 5.0
+"""How much more the prices of memories move than those of choices."""
+RISE = 1e-6
+"""Least relative rise that counts as a better bound."""
+
+
+class SharedKinds(NamedTuple):
+    """All kinds of tile of an option on the same axes.
+
+    `counts` [kind]; cost tables f [kind, layer, W, I, O] and g [kind, layer, producer, I, H, 1, V],
+    where H and V are the memories of caches for all kinds alike, whichever tiles use or make them;
+    infinite where not allowed. The rest as in `Occupancy`, with `input_bits`, `output_bits`,
+    `output_waiting_bits`, `fetch_mem`, `fetch_bits`, `fetch_waits` and `runs` by kind, too.
+    """
+
+    counts: np.ndarray
+    f: np.ndarray
+    g: np.ndarray
+    weight_mem: np.ndarray
+    input_mem: np.ndarray
+    output_mem: np.ndarray
+    h_mem: np.ndarray
+    v_mem: np.ndarray
+    fetch_mem: np.ndarray
+    weight_bits: np.ndarray
+    input_bits: np.ndarray
+    output_bits: np.ndarray
+    h_bits: np.ndarray
+    v_bits: np.ndarray
+    output_waiting_bits: np.ndarray
+    fetch_bits: np.ndarray
+    waits: np.ndarray
+    fetch_waits: np.ndarray
+    runs: np.ndarray
+    room: np.ndarray
+    linked: np.ndarray
+
+
+@njit(cache=True)
+def occupancy_of(x, k):
+    """Occupancy of kind number `k`."""
+    return Occupancy(
+        x.weight_mem,
+        x.input_mem,
+        x.output_mem,
+        x.h_mem,
+        x.v_mem,
+        x.fetch_mem[k],
+        x.weight_bits,
+        x.input_bits[k],
+        x.output_bits[k],
+        x.h_bits,
+        x.v_bits,
+        x.output_waiting_bits[k],
+        x.fetch_bits[k],
+        x.waits,
+        x.fetch_waits[k],
+        x.runs[k],
+        x.room,
+        x.linked,
+    )
+
+
+@njit(cache=True)
+def add_shifts(cost_f, cost_g, shift, k, count):
+    """Charge kind `k`, in place, the prices `shift` [W/H/V, kind, layer, entry] of its choices.
+
+    Prices are those for all `count` tiles of the kind together.
+    """
+    for e in range(cost_f.shape[0]):
+        for w in range(cost_f.shape[1]):
+            cost_f[e, w] += shift[0, k, e, w] / count
+        for h in range(cost_g.shape[3]):
+            cost_g[e, :, :, h] += shift[1, k, e, h] / count
+        for v in range(cost_g.shape[5]):
+            cost_g[e, :, :, :, :, v] += shift[2, k, e, v] / count
+
+
+@njit(cache=True)
+def _least(x, price, shift, picks):
+    """Cost of all kinds under prices: a bound; what each picks goes to `picks` [kind, layer, 6]."""
+    total = 0.0
+    n, n_mem = x.f.shape[1], x.room.shape[0]
+    pick_f = np.zeros((n, 3), dtype=np.int64)
+    pick_g = np.zeros((n, 5), dtype=np.int64)
+    scale = np.maximum(x.room, 1.0)
+    per_tile = np.zeros((n, n_mem))
+    for k in range(len(x.counts)):
+        count = x.counts[k]
+        for m in range(n_mem):
+            per_tile[:, m] = price[k, :, m] / (count * scale[m])
+        paid_f, paid_g, fixed = priced(x.f[k], x.g[k], per_tile, occupancy_of(x, k))
+        add_shifts(paid_f, paid_g, shift, k, count)
+        value = cheapest(paid_f, paid_g, x.linked, pick_f, pick_g)
+        if np.isinf(value):
+            return value
+        total += count * (value - fixed)
+        picks[k, :, :3] = pick_f
+        picks[k, :, 3:] = pick_g
+    return total
+
+
+@njit(cache=True)
+def _turn_prices(x, price, picks, along):
+    """Add the excess over memories to `along` [kind, layer, memory]; its squared length."""
+    length = 0.0
+    for k in range(len(x.counts)):
+        use = occupied(picks[k, :, :3], picks[k, :, 3:], occupancy_of(x, k))
+        for e in range(use.shape[0]):
+            for m in range(use.shape[1]):
+                if not x.runs[k, e] or np.isinf(x.room[m]):
+                    continue
+                over = (use[e, m] - x.room[m]) / max(x.room[m], 1.0)
+                if over < 0 and price[k, e, m] == 0:
+                    over = 0.0
+                along[k, e, m] = MOMENTUM * along[k, e, m] + CAPACITY_WEIGHT * over
+                length += CAPACITY_WEIGHT * over * over
+    return length
+
+
+@njit(cache=True)
+def _turn_shifts(picks, along):
+    """Add how each kind's choices differ from those of all to `along`; its squared length.
+
+    `along` [W/H/V, kind, layer, entry].
+    """
+    n_kinds, n, size = along.shape[1:]
+    length = 0.0
+    share = np.zeros(size)
+    for what in range(3):
+        at = (0, 5, 7)[what]
+        for e in range(n):
+            share[:] = 0.0
+            for k in range(n_kinds):
+                share[picks[k, e, at]] += 1.0 / n_kinds
+            for k in range(n_kinds):
+                for entry in range(size):
+                    apart = (1.0 if picks[k, e, at] == entry else 0.0) - share[entry]
+                    along[what, k, e, entry] = MOMENTUM * along[what, k, e, entry] + apart
+                    length += apart * apart
+    return length
+
+
+@njit(cache=True, nogil=True)
+def shared_prices(x, rounds, reach, price, shift):
+    """Lower bound of an option's cost, from prices on: (bound, prices, shifts) that prove it.
+
+    `price` [kind, layer, memory] >= 0: of all there is of a memory while a layer runs, in all tiles
+    of a kind; `shift` [W/H/V, kind, layer, entry] of choices, adding up to zero over kinds. First
+    steps aim at a relative rise of `reach`.
+    """
+    price, shift = price.copy(), shift.copy()
+    best, best_price, best_shift = -np.inf, price.copy(), shift.copy()
+    along_price, along_shift = np.zeros(price.shape), np.zeros(shift.shape)
+    picks = np.zeros((x.f.shape[0], x.f.shape[1], 8), dtype=np.int64)
+    step = reach
+    stale = 0
+    for _ in range(rounds):
+        total = _least(x, price, shift, picks)
+        if np.isinf(total):
+            return total, price, shift
+        improved = best == -np.inf or total > best + RISE * abs(best)
+        if total > best:
+            best = total
+            best_price[:] = price
+            best_shift[:] = shift
+        if improved:
+            stale = 0
+        else:
+            stale += 1
+            if stale >= STALE_ROUNDS:
+                step *= 0.5
+                stale = 0
+                price[:] = best_price
+                shift[:] = best_shift
+        length = _turn_prices(x, price, picks, along_price) + _turn_shifts(picks, along_shift)
+        if length == 0.0:
+            break
+        size = step * (1 - MOMENTUM) * abs(best) / length
+        price[:] = np.maximum(0.0, price + size * along_price)
+        shift += size * along_shift
+    return best, best_price, best_shift

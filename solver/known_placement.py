@@ -1,0 +1,104 @@
+"""A placement of a stack option that fits, by what is known of its mappings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cost.kind_paths import weigh_table
+from solver.fitting import UNKNOWN, Costs, fitting_places
+from solver.kind_tables import KindTables
+from solver.known_costs import HARD, KnownCosts
+from solver.mapping_store import MappedTile
+from solver.places import Fitting
+from solver.stack_option import StackOption, main_kind
+
+
+class KnownPlacement(KnownCosts):
+    """Finds placements near the bounds of options; see `KnownCosts`. They prove nothing."""
+
+    def fitting(
+        self, option: StackOption, weights: tuple[float, float], rounds: int = 0
+    ) -> Fitting | None:
+        """Some placement of an option that fits, like the one that its bound likes best.
+
+        None where none is found, or where memories are not shared. In so many `rounds` the best
+        mappings of what it places are searched, and it is found anew by what they cost and hold.
+        """
+        if not self.tables.rules.joint_capacity:
+            return None
+        tiling, kinds = self._kinds(option)
+        main = main_kind(tiling)
+        sizes = np.array(self.tables.domains.sizes_bits, dtype=np.float64)
+        while True:
+            floor, picks = self._floor(option, weights)
+            if not np.isfinite(floor):
+                return None
+            costs = [
+                Costs(f, g, [p if p is None else weigh_table(p, *weights) for p in kind.pairs])
+                for kind, (f, g) in zip(kinds, self._costs(option, weights), strict=True)
+            ]
+            beyond = [self._beyond(option, kind, weights) for kind in kinds]
+            found = fitting_places(tiling.graph, kinds, costs, main, picks[main], sizes, beyond)
+            rounds -= 1
+            if found is None or rounds < 0 or not self._settle(option, weights, found):
+                return found
+
+    def _settle(self, option: StackOption, weights: tuple[float, float], fitting: Fitting) -> bool:
+        """Search the best mappings of a placement; False if none was news."""
+        tiling, kinds = self._kinds(option)
+        bounds: dict[MappedTile, float] = {}
+        for (k, e), memories in fitting.places.layers.items():
+            if tiling.graph.layers[e].computes:
+                key = self.tables.key_of(option, kinds[k].kind, e)
+                energy, cycles = self._entry_floor(kinds[k], e, memories)
+                bound = weights[0] * energy + weights[1] * cycles
+                bounds.setdefault(MappedTile(key, memories, weights), bound)
+        news = False
+        while bounds and self.mappings.step_all(bounds):
+            news = True
+            bounds = {t: b for t, b in bounds.items() if not self.mappings.is_hard(t, HARD)}
+        return news
+
+    def _beyond(
+        self, option: StackOption, kind: KindTables, weights: tuple[float, float]
+    ) -> np.ndarray:
+        """Bits that the best mappings known take beyond whole tensors; see `fitting_places`."""
+        n_memories = len(self.tables.domains.sizes_bits)
+        out = np.full((*kind.f.shape[:-1], n_memories), UNKNOWN)
+        graph = self.tables.tiling(option).graph
+        for e, layer in enumerate(graph.layers):
+            if not kind.runs[e] or not layer.computes:
+                out[e] = 0.0
+                continue
+            key = self.tables.key_of(option, kind.kind, e)
+            for memories in self.mappings.costs(key, weights):
+                best = self.mappings.best(MappedTile(key, memories, weights))
+                if best and self._is_open(kind, e, memories, kind.f[..., 0]):
+                    least = self._tensor_bits(option.layers[e], kind, e, memories)
+                    held = np.array(best[0].held_bits, dtype=np.float64)
+                    held -= [least.get(m, 0) for m in range(n_memories)]
+                    out[(e, *self._entry(kind, e, memories))] = np.maximum(held, 0.0)
+        return out
+
+    def _entry_floor(
+        self, kind: KindTables, e: int, memories: tuple[int, int, int]
+    ) -> tuple[float, float]:
+        """(pJ, cycles) lower bound of a layer-tile with its tensors in `memories`."""
+        at = self._entry(kind, e, memories)
+        energy, cycles = (kind.f[(e, *at)] - kind.exports[e, at[2]]).tolist()
+        return energy, cycles
+
+    def _tensor_bits(
+        self, index: int, kind: KindTables, e: int, memories: tuple[int, int, int]
+    ) -> dict[int, int]:
+        """Bits per memory that the whole tensors of a layer-tile take at least."""
+        bits: dict[int, int] = {}
+        layer = self.tables.problem.workload.layers[index]
+        # The parts of a concat are its output.
+        made = kind.kind.output_bits[e] if layer.computes else 0
+        demand = (layer.weight_volume_bits, kind.kind.operand_bits[e], made)
+        for memory, amount in zip(memories, demand, strict=True):
+            if memory < 0:
+                continue
+            bits[memory] = bits.get(memory, 0) + amount
+        return bits

@@ -1,0 +1,120 @@
+"""Bounds over all kinds of tile at once, against trying out every placement."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from cost.capacity_bound import capacity_prices, occupied
+from cost.shared_prices import SharedKinds, add_shifts, occupancy_of, shared_prices
+
+N, N_MEM = 2, 3
+"""Layers and memories; the last memory is DRAM."""
+COUNTS = (1.0, 4.0, 2.0)
+
+
+def random_kinds(rng: np.random.Generator) -> SharedKinds:
+    """Three kinds of tile of two layers that like their caches in different memories."""
+    n_kinds, n_w, n_io, n_cache, dram = len(COUNTS), 2, 2, 3, N_MEM - 1
+    f = rng.uniform(1, 10, (n_kinds, N, n_w, n_io, n_io))
+    g = rng.uniform(0, 5, (n_kinds, N, n_io, n_io, n_cache, 1, n_cache))
+    f[:, :, 0] *= 0.3
+    g += rng.uniform(0, 20, (n_kinds, N, 1, 1, n_cache, 1, 1))
+    g += rng.uniform(0, 20, (n_kinds, N, 1, 1, 1, 1, n_cache))
+    return SharedKinds(
+        counts=np.array(COUNTS),
+        f=f,
+        g=g,
+        weight_mem=np.array([[0, dram]] * N),
+        input_mem=np.array([1, dram]),
+        output_mem=np.array([1, dram]),
+        h_mem=np.array([[0, 1, dram]] * N),
+        v_mem=np.array([[0, 1, dram]] * N),
+        fetch_mem=np.full((n_kinds, N, n_io), -1),
+        weight_bits=rng.integers(1, 30, N).astype(float),
+        input_bits=rng.integers(1, 20, (n_kinds, N, n_io)).astype(float),
+        output_bits=rng.integers(1, 20, (n_kinds, N, n_io)).astype(float),
+        h_bits=rng.integers(1, 12, (N, n_cache)).astype(float),
+        v_bits=rng.integers(1, 12, (N, n_cache)).astype(float),
+        output_waiting_bits=np.zeros((n_kinds, N)),
+        fetch_bits=np.zeros((n_kinds, N)),
+        waits=np.zeros((N, 2), dtype=np.int64),
+        fetch_waits=np.zeros((n_kinds, N, 2), dtype=np.int64),
+        runs=np.ones((n_kinds, N), dtype=np.bool_),
+        room=np.array([rng.uniform(20, 60), rng.uniform(30, 70), np.inf]),
+        linked=np.array([False, True]),
+    )
+
+
+def least(x: SharedKinds) -> float:
+    """Least cost of all placements that fit in all kinds of tile, one by one."""
+    best = np.inf
+    for shared in product(range(2), range(3), range(3), repeat=N):
+        total = 0.0
+        for k, count in enumerate(COUNTS):
+            total += count * _least_of_kind(x, k, shared)
+        best = min(best, total)
+    return best
+
+
+def _least_of_kind(x: SharedKinds, k: int, shared: tuple[int, ...]) -> float:
+    """Of one kind of tile, with weights and caches where `shared` (w, h, v by layer) says."""
+    best = np.inf
+    places = [shared[3 * e : 3 * e + 3] for e in range(N)]
+    for picks in product(range(2), repeat=2 * N):
+        pick_f = np.array([(w, *picks[2 * e : 2 * e + 2]) for e, (w, _, _) in enumerate(places)])
+        cost = sum(float(x.f[k, e][tuple(pick_f[e])]) for e in range(N))
+        pick_g = []
+        for e, (_, h, v) in enumerate(places):
+            moves = x.g[k, e, :, pick_f[e, 1], h, 0, v]
+            # The first layer's input comes from wherever is cheapest.
+            p = int(moves.argmin()) if e == 0 else int(pick_f[e - 1, 2])
+            pick_g.append((p, pick_f[e, 1], h, 0, v))
+            cost += float(moves[p])
+        if not (occupied(pick_f, np.array(pick_g), occupancy_of(x, k)) > x.room).any():
+            best = min(best, cost)
+    return best
+
+
+def first_prices(x: SharedKinds) -> tuple[np.ndarray, np.ndarray]:
+    """None at all."""
+    return np.zeros((len(COUNTS), N, N_MEM)), np.zeros((3, len(COUNTS), N, 3))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_placement_costs_less(seed: int) -> None:
+    """The bound is at most the truth, above that of each kind alone, and does not fall later."""
+    x = random_kinds(np.random.default_rng(seed))
+    truth = least(x)
+    bound, price, shift = shared_prices(x, 400, 0.4, *first_prices(x))
+    alone = sum(
+        count * capacity_prices(x.f[k], x.g[k], occupancy_of(x, k), 60)[0]
+        for k, count in enumerate(COUNTS)
+    )
+    assert bound <= truth * (1 + 1e-9)
+    assert bound - alone >= 0.5 * (truth - alone) - 1e-9 * truth
+    again, _, _ = shared_prices(x, 60, 0.02, price, shift)
+    assert bound * (1 - 1e-12) <= again <= truth * (1 + 1e-9)
+    assert (price >= 0).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_prices_of_choices_add_up_to_nothing(seed: int) -> None:
+    """Where all kinds choose alike they pay nothing."""
+    x = random_kinds(np.random.default_rng(seed))
+    _, _, shift = shared_prices(x, 200, 0.4, *first_prices(x))
+    assert np.abs(shift).max() > 0.1
+    assert np.abs(shift.sum(axis=1)).max() < 1e-9 * np.abs(shift).max()
+    charged = 0.0
+    for k, count in enumerate(COUNTS):
+        f, g = x.f[k].copy(), x.g[k].copy()
+        add_shifts(f, g, shift, k, count)
+        charged += count * float((f - x.f[k])[0, 1, 0, 0] + (g - x.g[k])[0, 0, 0, 2, 0, 1])
+    assert abs(charged) < 1e-9 * np.abs(shift).max()
+
+
+def test_nothing_allowed_costs_infinitely_much() -> None:
+    """A kind of tile without any entry for one layer has no placement."""
+    x = random_kinds(np.random.default_rng(0))
+    x.f[1, 1] = np.inf
+    assert shared_prices(x, 10, 0.4, *first_prices(x))[0] == np.inf
