@@ -14,7 +14,6 @@ from cost.shared_prices import add_shifts, occupancy_of
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables
 from solver.known_placement import KnownPlacement
-from solver.layer_tables import TileKey
 from solver.mapping_store import EQUAL, MappedTile
 from solver.option_choices import NOTHING, LayerChoice, OptionChoices, PhaseChoice
 from solver.places import Fitting
@@ -33,9 +32,7 @@ class _Tile:
     kind: int
     layer: int
     index: int
-    key: TileKey
-    memories: tuple[int, int, int]
-    weights: tuple[float, float]
+    mapped: MappedTile
     floor: tuple[float, float]
     spare: float
     tensors: dict[int, int]
@@ -63,7 +60,7 @@ class ChoiceBuilder(KnownPlacement):
             kind = kinds[k]
             point, held = NOTHING, np.zeros(len(self.tables.domains.sizes_bits), dtype=np.int64)
             if tiling.graph.layers[e].computes:
-                tile = MappedTile(self.tables.key_of(option, kind.kind, e), memories, weights)
+                tile = self._tile(option, kind, e, memories, weights)
                 found = self.mappings.cheapest_within(tile, fitting.budgets[k, e])
                 if not found:
                     return None
@@ -147,9 +144,7 @@ class ChoiceBuilder(KnownPlacement):
                 kind=k,
                 layer=e,
                 index=option.layers[e],
-                key=self.tables.key_of(option, kinds[k].kind, e),
-                memories=memories,
-                weights=weights,
+                mapped=self._tile(option, kinds[k], e, memories, weights),
                 floor=self._entry_floor(kinds[k], e, memories),
                 spare=spare,
                 tensors=self._tensor_bits(option.layers[e], kinds[k], e, memories),
@@ -285,9 +280,9 @@ class ChoiceBuilder(KnownPlacement):
         cutoff: float,
     ) -> None:
         """Search the mappings of a choice that has none yet; later builds will know them."""
-        kind = choices.tables[choice.kind].kind
-        key = self.tables.key_of(choices.option, kind, choice.layer)
-        tile = MappedTile(key.plain, choice.memories, weights)
+        kind = choices.tables[choice.kind]
+        tile = self._tile(choices.option, kind, choice.layer, choice.memories, weights)
+        tile = replace(tile, key=tile.key.plain)
         if tile in self._fresh:
             return  # another kind of tile of the same size asked already
         self._fresh.add(tile)
@@ -306,8 +301,8 @@ class ChoiceBuilder(KnownPlacement):
         Its mapping of least weighted cost, searched or still a bound; and where memory
         may run short beside it, those that hold less.
         """
-        weights, memories = tile.weights, tile.memories
-        mapped = MappedTile(tile.key, memories, weights)
+        mapped = tile.mapped
+        weights, memories = mapped.weights, mapped.memories
         n_memories = len(self.tables.domains.sizes_bits)
         least = tuple(tile.tensors.get(m, 0) for m in range(n_memories))
 
@@ -337,6 +332,10 @@ class ChoiceBuilder(KnownPlacement):
         if best is None:
             if memories in self._rough.get((*mapped.key.like, weights), {}):
                 return [*map(known, self.mappings.some(mapped, soon=self.in_place))]
+            if mapped.budget is not None:
+                # Without the budget it costs no more.
+                first = (self.mappings.best(replace(mapped, budget=None)) or (NOTHING,))[0]
+                return [choice(first.energy_pj, first.latency_cycles, least, None)]
             return [choice(*tile.floor, least, None)]
         if not best:
             return []

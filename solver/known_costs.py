@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -95,10 +96,13 @@ class KnownCosts:
                     if not self._is_open(kind, e, memories, cost_f):
                         continue  # only where this tile, too, may have its tensors
                     at = (e, *self._entry(kind, e, memories))
+                    tile = self._tile(option, kind, e, memories, weights)
                     if memories in known:
                         cost_f[at] = max(cost_f[at], known[memories] + export[e, at[3]])
-                    best = self.mappings.best(MappedTile(key, memories, weights))
-                    if memories in rough and best is None:
+                    if tile.budget is not None:
+                        within = self.mappings.costs(key, weights, tile.budget)
+                        cost_f[at] = max(cost_f[at], within.get(memories, 0.0) + export[e, at[3]])
+                    if memories in rough and self.mappings.best(tile) is None:
                         cost_f[at] = rough[memories] + export[e, at[3]]
             cost_f += weigh_table(self.tables.with_arrival(option, kind, tiles), *weights)
             cost_f -= np.where(np.isinf(cost_f), 0.0, weigh_table(kind.f, *weights))
@@ -106,6 +110,39 @@ class KnownCosts:
                 cost_f = self._only_in_place(cost_f, kind)
             out.append((cost_f, weigh_table(kind.g, *weights)))
         return out
+
+    def _tile(
+        self,
+        option: StackOption,
+        kind: KindTables,
+        e: int,
+        memories: Memories,
+        weights: tuple[float, float],
+    ) -> MappedTile:
+        """Layer e of a kind of tile as it is placed and mapped.
+
+        Where whole maps on chip leave its best mapping no room: with what they leave.
+        """
+        tile = MappedTile(self.tables.key_of(option, kind.kind, e), memories, weights)
+        if not self.tables.rules.joint_capacity or tile.key.pinned != FREE:
+            return tile
+        maps = self.tables.map_bits(option)
+        best = self.mappings.best(tile) if maps else None
+        if not best:
+            return tile
+        sizes = self.tables.domains.sizes_bits
+        free = [size - maps.get(memory, 0) for memory, size in enumerate(sizes)]
+        graph = self.tables.graph(option.layers)
+        for i in graph.edges_into[e]:
+            # A map that is read or made in place takes its own room.
+            if self.tables.source_of(option, graph, graph.edges[i].tensor) == memories[1]:
+                free[memories[1]] += kind.kind.edges[i].operand_bits
+        if e == len(option.layers) - 1 and memories[2] == option.target:
+            free[option.target] += kind.kind.output_bits[e]
+        budget = tuple(float(min(bits, size)) for bits, size in zip(free, sizes, strict=True))
+        if all(held <= bits for held, bits in zip(best[0].held_bits, budget, strict=True)):
+            return tile
+        return replace(tile, budget=budget)
 
     def _is_open(self, kind: KindTables, e: int, memories: Memories, costs: np.ndarray) -> bool:
         """Whether layer e of a kind of tile may have its tensors in `memories`.
@@ -186,8 +223,7 @@ class KnownCosts:
                     memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
                     energy, cycles = (kind.f[e, w, i, o] - kind.exports[e, o]).tolist()
                     bound = weights[0] * energy + weights[1] * cycles
-                    key = self.tables.key_of(option, kind.kind, e)
-                    tile = MappedTile(key, memories, weights)
+                    tile = self._tile(option, kind, e, memories, weights)
                     if self.mappings.is_hard(tile, self.patience):
                         fresh |= not self._makes_do(tile)
                     elif self.mappings.is_hard(tile, HARD):

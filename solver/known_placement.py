@@ -49,10 +49,10 @@ class KnownPlacement(KnownCosts):
         bounds: dict[MappedTile, float] = {}
         for (k, e), memories in fitting.places.layers.items():
             if tiling.graph.layers[e].computes:
-                key = self.tables.key_of(option, kinds[k].kind, e)
+                tile = self._tile(option, kinds[k], e, memories, weights)
                 energy, cycles = self._entry_floor(kinds[k], e, memories)
                 bound = weights[0] * energy + weights[1] * cycles
-                bounds.setdefault(MappedTile(key, memories, weights), bound)
+                bounds.setdefault(tile, bound)
         news = False
         while bounds and self.mappings.step_all(bounds):
             news = True
@@ -72,8 +72,10 @@ class KnownPlacement(KnownCosts):
                 continue
             key = self.tables.key_of(option, kind.kind, e)
             for memories in self.mappings.costs(key, weights):
-                best = self.mappings.best(MappedTile(key, memories, weights))
-                if best and self._is_open(kind, e, memories, kind.f[..., 0]):
+                if not self._is_open(kind, e, memories, kind.f[..., 0]):
+                    continue
+                best = self.mappings.best(self._tile(option, kind, e, memories, weights))
+                if best:
                     least = self._tensor_bits(option.layers[e], kind, e, memories)
                     held = np.array(best[0].held_bits, dtype=np.float64)
                     held -= [least.get(m, 0) for m in range(n_memories)]

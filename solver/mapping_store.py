@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -44,11 +44,15 @@ EQUAL = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class MappedTile:
-    """A layer-tile with its placement, and the weights (pJ, cycles) it is mapped for."""
+    """A layer-tile with its placement, and the weights (pJ, cycles) it is mapped for.
+
+    `budget` [memory]: bits that its mapping may take; None: all that there are.
+    """
 
     key: TileKey
     memories: Memories
     weights: tuple[float, float]
+    budget: tuple[float, ...] | None = None
 
 
 @cache
@@ -79,14 +83,19 @@ class MappingStore:
         self._efforts: dict[tuple[object, ...], dict[Memories, int]] = {}
         self._merged: dict[tuple[int, int, int], MergedLoops] = {}
 
-    def costs(self, key: TileKey, weights: tuple[float, float]) -> Mapping[Memories, float]:
+    def costs(
+        self,
+        key: TileKey,
+        weights: tuple[float, float],
+        budget: tuple[float, ...] | None = None,
+    ) -> Mapping[Memories, float]:
         """Lower bounds of the weighted cost by placement, exact where the best is known."""
         if key.pinned != FREE:
             return {
                 memories: min(weigh_point(weights, point) for point in points)
                 for memories, points in self._pinned(key).items()
             }
-        return self._costs.get((*key.like, weights), {})
+        return self._costs.get((*key.like, weights, budget), {})
 
     def best(self, tile: MappedTile) -> tuple[MappingPoint, ...] | None:
         """The best mapping if it is known; empty where nothing fits."""
@@ -108,7 +117,7 @@ class MappingStore:
         tile = self._plain(tile)
         if self.best(tile) is not None:
             return False
-        costs = self._costs.setdefault((*tile.key.like, tile.weights), {})
+        costs = self._costs.setdefault((*tile.key.like, tile.weights, tile.budget), {})
         if tile.memories not in costs and tile.weights[1] > 0:
             mixed = mixed_bound(*self._subject(tile), tile.weights)
             costs[tile.memories] = max(bound, mixed)
@@ -160,7 +169,7 @@ class MappingStore:
 
     def is_hard(self, tile: MappedTile, patience: float) -> bool:
         """Whether the tile's best mapping is still unknown after `patience` nodes of search."""
-        efforts = self._efforts.get(tile.key.like, {})
+        efforts = self._efforts.get((*tile.key.like, tile.budget), {})
         return efforts.get(tile.memories, 0) > patience and self.best(tile) is None
 
     def some(self, tile: MappedTile, *, soon: bool = False) -> tuple[MappingPoint, ...]:
@@ -223,6 +232,7 @@ class MappingStore:
             weighted_cutoff=goal,
             weighted_only=True,
             weigh_memory=self._weighed(tile),
+            budget_bits=None if tile.budget is None else np.array(tile.budget),
         )
         front = pareto_set(*self._subject(tile), aim, pause=lambda: self._spend(NODES_A_TURN))
         # Sums in another order may put the best itself a hair beyond the goal.
@@ -257,11 +267,12 @@ class MappingStore:
 
     def _search(self, tile: MappedTile, bound: float) -> None:
         """One step of the search for a tile's best mapping."""
-        costs = self._costs.setdefault((*tile.key.like, tile.weights), {})
+        costs = self._costs.setdefault((*tile.key.like, tile.weights, tile.budget), {})
+        budget = None if tile.budget is None else np.array(tile.budget)
         if tile.weights[1] <= 0 and tile not in self._searches:
             # The order of loops, which is what takes searching, matters to latency alone.
             with suppress(TooManyChainsError):
-                point = least_energy_mapping(*self._subject(tile), give_up=MOST_CHAINS)
+                point = least_energy_mapping(*self._subject(tile), budget, MOST_CHAINS)
                 self._best[tile] = self._split(tile, point)
                 costs[tile.memories] = np.inf if point is None else weigh_point(tile.weights, point)
                 self._spend(0)
@@ -269,10 +280,10 @@ class MappingStore:
         known = max(bound, costs.get(tile.memories, 0.0))
         search = self._searches.get(tile)
         if search is None:
-            search = BestSearch(*self._subject(tile), tile.weights, known)
+            search = BestSearch(*self._subject(tile), tile.weights, known, budget)
             self._searches[tile] = search
         effort = search.step()
-        efforts = self._efforts.setdefault(tile.key.like, {})
+        efforts = self._efforts.setdefault((*tile.key.like, tile.budget), {})
         efforts[tile.memories] = efforts.get(tile.memories, 0) + effort
         costs[tile.memories] = max(known, search.bound)
         if search.done:
@@ -294,7 +305,7 @@ class MappingStore:
 
     def _plain(self, tile: MappedTile) -> MappedTile:
         """The tile under which all that are like it are remembered."""
-        return MappedTile(tile.key.plain, tile.memories, tile.weights)
+        return replace(tile, key=tile.key.plain)
 
     def _turned(
         self, tile: MappedTile, points: tuple[MappingPoint, ...] | None
