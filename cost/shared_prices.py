@@ -25,6 +25,8 @@ CAPACITY_WEIGHT = 5.0
 """How much more the prices of memories move than those of choices."""
 RISE = 1e-6
 """Least relative rise that counts as a better bound."""
+SHORTEST = 1e-12
+"""Squared length of a direction below which there is nothing to gain."""
 
 
 class SharedKinds(NamedTuple):
@@ -155,7 +157,9 @@ def _turn_shifts(picks, along):
         for e in range(n):
             share[:] = 0.0
             for k in range(n_kinds):
-                share[picks[k, e, at]] += 1.0 / n_kinds
+                share[picks[k, e, at]] += 1.0
+            # Divided at last, so that nothing is left where all choose alike.
+            share /= n_kinds
             for k in range(n_kinds):
                 for entry in range(size):
                     apart = (1.0 if picks[k, e, at] == entry else 0.0) - share[entry]
@@ -180,8 +184,11 @@ def shared_prices(x, rounds, reach, price, shift):
     stale = 0
     for _ in range(rounds):
         total = _least(x, price, shift, picks)
-        if np.isinf(total):
-            return total, price, shift
+        if not np.isfinite(total):
+            # Without any placement there is none at first; later prices may have grown too large.
+            if best == -np.inf:
+                best = total
+            break
         improved = best == -np.inf or total > best + RISE * abs(best)
         if total > best:
             best = total
@@ -197,9 +204,12 @@ def shared_prices(x, rounds, reach, price, shift):
                 price[:] = best_price
                 shift[:] = best_shift
         length = _turn_prices(x, price, picks, along_price) + _turn_shifts(picks, along_shift)
-        if length == 0.0:
+        if length < SHORTEST:
             break
         size = step * (1 - MOMENTUM) * abs(best) / length
+        # Prices far above all costs would leave nothing but rounding.
+        reached = np.sqrt((along_price**2).sum() + (along_shift**2).sum())
+        size = min(size, abs(best) / reached)
         price[:] = np.maximum(0.0, price + size * along_price)
         shift += size * along_shift
     return best, best_price, best_shift

@@ -268,6 +268,8 @@ class KnownCosts:
         shared = self._shared(option, costs)
         if shared is not None:
             bound, price, shift = self._prices(option, weights, shared)
+            if np.isinf(bound):
+                return bound, [pick for _, pick in alone]
             if bound > total * (1 + SHARED_RISE):
                 return self._divided(shared, price, shift, parts)
         total, picks = 0.0, []
