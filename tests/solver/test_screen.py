@@ -64,8 +64,10 @@ def check(tables: StackTables, pool: Pool, rng: Random) -> float:
 
 
 def least_cost(tables: StackTables, option: StackOption, weights: tuple[float, float]) -> float:
-    """What an option costs at least, solved to the end."""
-    steps = OptionSteps(ChoiceBuilder(tables), LIMITS, hasty=False)
+    """What an option costs at least, solved to the end with nothing but prices on memories."""
+    builder = ChoiceBuilder(tables)
+    builder.parts = 0
+    steps = OptionSteps(builder, LIMITS, hasty=False)
     state = OptionState(option=option, floor=(0.0, 0.0))
     while weights not in state.solved and np.isfinite(state.bound(weights)):
         steps.tighten(state, weights, np.inf, np.inf)
@@ -86,6 +88,10 @@ def check_solved(tables: StackTables, pool: Pool, rng: Random, most: int = FEW_O
             assert known <= least, option
             assert tables.main_bound(option, np.array([weights]))[0] <= least, option
             assert float((tables.kind_floors(option) @ weights).sum()) <= least, option
+            builder = ChoiceBuilder(tables)
+            assert builder.floor(option, weights) <= least, option
+            # By now prices of what kinds of tile share are known, and mappings.
+            assert builder.sharpen(option, weights, np.inf) <= least, option
     return len(chosen[1])
 
 
