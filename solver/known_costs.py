@@ -284,7 +284,7 @@ class KnownCosts:
     def _shared(
         self, option: StackOption, costs: list[tuple[np.ndarray, np.ndarray]]
     ) -> SharedKinds | None:
-        """All kinds of tile of an option on the same axes; None where there is one, or none fit."""
+        """All kinds of tile of an option on the same axes; None where nothing is shared."""
         tiling, kinds = self._kinds(option)
         if len(kinds) < 2:
             return None
