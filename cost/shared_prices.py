@@ -103,7 +103,10 @@ def add_shifts(cost_f, cost_g, shift, k, count):
 
 @njit(cache=True)
 def _least(x, price, shift, picks):
-    """Cost of all kinds under prices: a bound; what each picks goes to `picks` [kind, layer, 6]."""
+    """Cost of all kinds under prices: a bound. What each picks goes to `picks`.
+
+    `picks` [kind, layer, (w, i, o, producer, I, H, 0, V)].
+    """
     total = 0.0
     n, n_mem = x.f.shape[1], x.room.shape[0]
     pick_f = np.zeros((n, 3), dtype=np.int64)

@@ -92,7 +92,7 @@ def test_an_option_whose_mappings_are_known_has_a_plan_near_its_bound(
     while WEIGHTS not in state.solved:
         steps.tighten(state, WEIGHTS, np.inf, np.inf)
     assert bound * (1 - 1e-9) <= state.bound(WEIGHTS) <= found[0] * (1 + 1e-9)
-    # An unknown plan, dearer than all, changes nothing.
+    # Without a plan CP-SAT comes to the same.
     other = OptionState(option=option, floor=(0.0, 0.0))
     other.stage[WEIGHTS], other.fitted[WEIGHTS] = 3, None
     while WEIGHTS not in other.solved:
