@@ -20,6 +20,8 @@ from cost.stack_graph import AxisRead, StackGraph
 
 KEPT_AXES = 4096
 """Tilings of one axis remembered at a time: a tile width occurs with many heights."""
+_FAR = np.int64(1 << 41)
+"""Beyond every position."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +175,7 @@ def _made(
     exported: bool,
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """[begin, end) of a tensor that its readers need, and the end of what was made before."""
-    far = np.int64(1 << 41)
+    far = _FAR
     begin, end = np.full_like(columns.begin, far), np.full_like(columns.begin, -1)
     for low, high, _ in needs:
         some = high > low
@@ -195,6 +197,23 @@ def _made(
     begin = np.where(nothing, done, np.minimum(begin, np.maximum(done, 0)))
     end = np.where(nothing, done, np.maximum(end, begin))
     return (begin, end), before
+
+
+def new_to_reader(
+    graph: StackGraph, axis: str, walk: AxisWalk, edge: int, columns: Columns, cached: bool
+) -> np.ndarray:
+    """New positions per column of the tensor on an edge, were its reader there the only one."""
+    layer = graph.edges[edge].layer
+    read = axis_reads(graph, axis)[edge]
+    low, high, _ = _needs(read, walk.made[layer], _sizes(graph, axis)[layer])
+    extent: np.ndarray = high - low
+    if not cached:
+        return extent
+    shift = np.cumsum(columns.starts) * (_FAR << 1)
+    done = np.maximum.accumulate(np.where(high > low, high, -1) + shift) - shift
+    before = np.where(columns.starts, low, np.roll(done, 1))
+    news: np.ndarray = np.maximum(0, high - np.maximum(low, before))
+    return news
 
 
 def _edge_steps(

@@ -320,7 +320,11 @@ def separate_overflows(
 
 
 def _reference_cache_overflows(view: StackView, tile: TilePlan) -> Iterator[str]:
-    """H caches are judged at the tile that reads them, V caches at the last tile."""
+    """H caches are judged at the tile that reads them, V caches at the last tile.
+
+    Corners count once where both lie in one memory. A lone column keeps nothing, but the
+    reference has a memory for it all the same: the lowest with room for live data.
+    """
     alive = live_peak_bits(view, tile)
     held: dict[str, int] = {}
     columns, rows = view.geometry.columns, view.geometry.rows
@@ -330,7 +334,9 @@ def _reference_cache_overflows(view: StackView, tile: TilePlan) -> Iterator[str]
         view.workload, view.plan.layers, "Y", view.plan.tile_y, True, view.exports, view.rules
     )[tile.rows[0][0]]
     x, _ = view.axes(tile)
+    lone = _lowest_shared(view.hardware, alive) if len(columns) == 1 else None
     for layer, step in zip(view.layers, tile.layers, strict=True):
+        beside = step.h_use or lone
         for source in layer.sources:
             edge = (source, layer.name)
             across, down = x.edges[edge], tall.edges[edge]
@@ -339,7 +345,7 @@ def _reference_cache_overflows(view: StackView, tile: TilePlan) -> Iterator[str]
                 bits = width * across.overlap * down.extent
                 held[step.h_use] = held.get(step.h_use, 0) + bits
             if step.v is not None and is_last and len(rows) > 1:
-                corner = width * across.overlap * down.overlap if step.h_use == step.v else 0
+                corner = width * across.overlap * down.overlap if beside == step.v else 0
                 bits = width * _full_width(view, edge) * down.overlap - corner
                 held[step.v] = held.get(step.v, 0) + bits
     for memory, bits in held.items():
@@ -349,6 +355,15 @@ def _reference_cache_overflows(view: StackView, tile: TilePlan) -> Iterator[str]
                 f"tiles of columns {tile.columns} and rows {tile.rows}: live data and caches "
                 f"need {alive + bits} bits of {memory}, it has {size}"
             )
+
+
+def _lowest_shared(hardware: Hardware, bits: int) -> str | None:
+    """The lowest single memory for inputs and outputs that holds so many bits."""
+    for memory in hardware.chains[Operand.O]:
+        level = hardware.memories[memory]
+        if level.instances == 1 and level.holds(Operand.I) and level.size_bits >= bits:
+            return level.name
+    return None
 
 
 def _holds(runs: tuple[tuple[int, int], ...], position: int) -> bool:

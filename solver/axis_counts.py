@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cost.axis_tiles import output_columns, walk_axis
+from cost.axis_tiles import new_to_reader, output_columns, walk_axis
 from cost.stack_graph import StackGraph
 
 
@@ -21,13 +21,17 @@ class AxisCounts:
     """One layer along one axis.
 
     Columns of a tiling compute `outputs[k]` positions in this layer and move `fresh[k, o]`
-    new positions of its o-th activation operand; `counts[t, k]` columns do so at the t-th
-    tile size. Where strides pass the kernel a mapping may skip the gaps: `fresh` leaves
-    them out. Columns that compute nothing are not counted.
+    new positions of its o-th activation operand, or `alone[k, o]` if no layer but this one reads it
+    in the stack; `counts[t, k]` columns do so at the t-th tile size. Where strides pass the kernel
+    a mapping may skip the gaps: they are left out. Of an output that is read outside of the stack,
+    too, `written[k]` positions are there for the first time. Columns that compute nothing are not
+    counted.
     """
 
     outputs: np.ndarray
     fresh: np.ndarray
+    alone: np.ndarray
+    written: np.ndarray
     counts: np.ndarray
 
     @cached_property
@@ -55,8 +59,8 @@ def _distinct(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct ones of `rows` [n, column], whole numbers from 0 on, and the number of each."""
     codes = rows[:, 0]
     for column in rows.T[1:]:
-        # Positions along an axis: three of them fit a word with room to spare.
-        codes = codes * (int(column.max(initial=0)) + 1) + column
+        # What is alike so far, in as few numbers as there are rows: a word has room to spare.
+        codes = np.unique(codes, return_inverse=True)[1] * (int(column.max(initial=0)) + 1) + column
     _, first, number = np.unique(codes, return_index=True, return_inverse=True)
     return rows[first], number
 
@@ -77,13 +81,27 @@ def axis_counts(
         steps = [walk.edges[i] for i in graph.edges_into[e]]
         asked = [np.minimum(step["moved"], step["extent"] - step["reused"]) for step in steps]
         moved = [np.minimum(positions, outputs * taps) for positions in asked]
-        rows = np.array([outputs, *moved]).T
+        lone = moved
+        if graph.kept is None and len(graph.edges) >= len(graph.layers) + 1:
+            # Only where the stack branches does it make a difference.
+            news = [
+                new_to_reader(graph, axis, walk, i, columns, cached) for i in graph.edges_into[e]
+            ]
+            lone = [np.minimum(positions, outputs * taps) for positions in news]
+        written = walk.fresh[e] if e in graph.exports else np.zeros_like(outputs)
+        rows = np.array([outputs, written, *moved, *lone]).T
         distinct, number = _distinct(rows)
         shape = len(tiles), len(distinct)
         cells = np.bincount(tiling * shape[1] + number, minlength=shape[0] * shape[1])
         counts = cells.reshape(shape).astype(np.float64)
         some = distinct[:, 0] > 0
         out.append(
-            AxisCounts(outputs=distinct[some, 0], fresh=distinct[some, 1:], counts=counts[:, some])
+            AxisCounts(
+                outputs=distinct[some, 0],
+                written=distinct[some, 1],
+                fresh=distinct[some, 2 : 2 + len(moved)],
+                alone=distinct[some, 2 + len(moved) :],
+                counts=counts[:, some],
+            )
         )
     return tuple(out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 import numpy as np
 
@@ -25,9 +26,20 @@ from solver.way_in import (
     input_pj_per_bit,
     least_arrival,
     link_pj_per_bit,
+    output_copy_cycles,
     output_pj_per_bit,
 )
 
+
+class Fetched(Enum):
+    """How tiles of an operand come from DRAM for a layer: not (or for a layer before it), for
+    several layers of the stack that read the map, this one first, or for this one alone."""
+
+    NOT, FOR_SEVERAL, FOR_ONE = range(3)
+
+
+AllFetched = tuple[Fetched, ...]
+"""By operand of a layer."""
 STAYING, STREAMED = range(2)
 """Whether a layer's weights stay on chip, where they arrive once, or come with every tile."""
 ENERGY, CYCLES = range(2)
@@ -102,10 +114,10 @@ class LayerSums:
             floor = floors.costs(self.layer, widths, heights, self._usable(way))
             # Differences and products with weights of zero are taken, so no infinity may enter.
             costs[way] = np.minimum(floor, NEVER)
-        out_bits = layer.channels * layer.precision.output_bits
+        self._out_bits = layer.channels * layer.precision.output_bits
         self._batch = layer.sizes["B"]
-        self._to_dram_pj = np.outer(widths, heights) * out_bits * self.write_pj
-        costs[:, [TO_TOP, FROM_AND_TO_TOP], ..., ENERGY] += self._to_dram_pj
+        to_dram_pj = np.outer(widths, heights) * self._out_bits * self.write_pj
+        costs[:, [TO_TOP, FROM_AND_TO_TOP], ..., ENERGY] += to_dram_pj
         if STREAMED in self.weights:
             link = link_pj_per_bit(tables.problem.hardware, Operand.W, inward=True)
             costs[STREAMED, ..., ENERGY] += layer.weight_volume_bits * link
@@ -187,30 +199,42 @@ class LayerSums:
         x: AxisCounts,
         y: AxisCounts,
         *,
-        from_dram: tuple[bool, ...],
+        from_dram: AllFetched,
         to_dram: bool,
         exported: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """(pJ, cycles) [tile_x, tile_y] of the layer over all tiles of a stack.
 
-        `from_dram` [operand]: its whole map lies in DRAM and this layer fetches its tiles,
-        charged here; `to_dram`: the layer is the last and its output goes to DRAM; `exported`: its
-        output is written out beside, which is charged elsewhere, so that no tile pays for it twice.
+        `from_dram` [operand]: whether tiles are fetched, charged here; `to_dram`: it is the last
+        layer and its output goes to DRAM; `exported`: its output is written out beside, with energy
+        that is charged elsewhere, so that no tile pays for it twice.
         """
         ix, iy = self._places(x, y)
         on_chip, in_dram = (
-            self._by_input(variants, to_dram, exported)[:, ix[:, None], iy[None, :]]
-            for variants in ((AS_PLACED, TO_TOP), (FROM_TOP, FROM_AND_TO_TOP))
+            self.grid.costs[:, above][:, ix[:, None], iy[None, :]]
+            for above in (TO_TOP, FROM_AND_TO_TOP)
         )
-        if any(from_dram):
-            fresh = [np.outer(a, b) for a, b in zip(x.fresh.T, y.fresh.T, strict=True)]
-            if len(fresh) == 1:
-                on_chip[..., CYCLES] += input_copy_cycles(self.tables, self.layer, fresh[0])
+        if not to_dram:
+            leaving = self._leaving(x, y) if exported else (0.0, 0.0)
+            for above, variant in ((on_chip, AS_PLACED), (in_dram, FROM_TOP)):
+                below = self.grid.costs[:, variant][:, ix[:, None], iy[None, :]]
+                # Of what is written out beside energy is charged elsewhere.
+                above[..., ENERGY] -= leaving[ENERGY]
+                below[..., CYCLES] += leaving[CYCLES]
+                np.minimum(above, below, out=above)
+        if any(how is not Fetched.NOT for how in from_dram):
             way_in = np.zeros((len(x.outputs), len(y.outputs)))
-            for operand, fetched in enumerate(from_dram):
-                if fetched:
-                    bits = input_bits(self.tables, self.layer, operand)
-                    way_in += fresh[operand] * bits * self.read_pj
+            for operand, how in enumerate(from_dram):
+                if how is Fetched.NOT:
+                    continue
+                across, down = (
+                    (axis.alone if how is Fetched.FOR_ONE else axis.fresh)[:, operand]
+                    for axis in (x, y)
+                )
+                fresh = np.outer(across, down)
+                way_in += fresh * input_bits(self.tables, self.layer, operand) * self.read_pj
+                # Operands rest on chip all or none, and come through DRAM's one port for them.
+                on_chip[..., CYCLES] += input_copy_cycles(self.tables, self.layer, fresh, operand)
             # Least bounds of an operand that rests in DRAM hold its way in already.
             variant = FROM_AND_TO_TOP if to_dram else FROM_TOP
             plain = self.grid.plain_pj[:, variant][:, ix[:, None], iy[None, :]]
@@ -228,18 +252,15 @@ class LayerSums:
             totals.append(np.where(total >= NEVER / 2, np.inf, total))
         return totals[0], totals[1]
 
-    def _by_input(self, variants: tuple[int, int], to_dram: bool, exported: bool) -> np.ndarray:
-        """Bounds [way, w, h, 2] for outputs that rest in DRAM (the second variant), or anywhere.
+    def _leaving(self, x: AxisCounts, y: AxisCounts) -> tuple[np.ndarray, np.ndarray]:
+        """(pJ, cycles) [tile, tile] by columns and rows of what a map costs that leaves, too.
 
-        Of what is exported no tile writes more than its output, so the way there is left out.
+        The pJ of a whole tile on its way to DRAM, of which none writes more; and the cycles of what
+        is there for the first time, if the tile rests on chip.
         """
-        below, above = (self.grid.costs[:, variant] for variant in variants)
-        if to_dram:
-            return above
-        if exported:
-            above = above.copy()
-            above[..., ENERGY] -= self._to_dram_pj * self._batch
-        return np.minimum(below, above)
+        bits = self._batch * self._out_bits
+        energy = np.outer(x.outputs, y.outputs) * bits * self.write_pj
+        return energy, output_copy_cycles(self.tables, self.layer, np.outer(x.written, y.written))
 
 
 class _SharedFloors:

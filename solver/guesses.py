@@ -61,13 +61,12 @@ class Guesses:
         )
         return guess
 
-    def least(self) -> list[float]:
+    def least(self) -> np.ndarray:
         """Least guess of every arc."""
         by_octave = self._least_unseen.reshape(len(self.arcs), -1) * self.rise[:, 0]
         least: np.ndarray = by_octave.min(axis=1, initial=np.inf)
         np.minimum.at(least, self._arc_of[self._seen], self._guess(self._seen))
-        found: list[float] = least.tolist()
-        return found
+        return least
 
     def cheapest(self, arc: int) -> int:
         """Number of the option of least guess of an arc."""

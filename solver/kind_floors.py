@@ -15,6 +15,7 @@ from solver.way_in import (
     input_copy_cycles,
     input_pj_per_bit,
     least_arrival,
+    output_copy_cycles,
     output_pj_per_bit,
 )
 
@@ -59,12 +60,19 @@ def kind_floors(tables: PlacedTables, option: StackOption) -> np.ndarray:
             costs[row, 0] = tables.floor(*keys[row])
             # Without a bound that knows where the input rests it has its way to go anyhow.
             costs[row, 0, [FROM_TOP, FROM_AND_TO_TOP], 0] += way_in[row, 0]
-            continue
-        costs[row, : len(least)] = least
+        else:
+            costs[row, : len(least)] = least
         if e in tiling.graph.exports:
             # Outputs in DRAM need no way out beside, which is at most that of the tile.
-            out_pj = tiling.kinds[k].output_bits[e] * output_pj_per_bit(tables)
-            costs[row, : len(least), [TO_TOP, FROM_AND_TO_TOP], 0] -= out_pj
+            kind = tiling.kinds[k]
+            out_pj = kind.output_bits[e] * output_pj_per_bit(tables)
+            if least is not None:
+                costs[row, :, [TO_TOP, FROM_AND_TO_TOP], 0] -= out_pj
+            written = np.array(kind.column.fresh[e] * kind.row.fresh[e])
+            leaving = float(output_copy_cycles(tables, option.layers[e], written))
+            costs[row, :, [AS_PLACED, FROM_TOP], 1] += leaving
+        if least is None:
+            continue
         if len(least) == WAYS:
             costs[row, 0] += arrivals[e] / tiles[e]
     costs[~lasts, :, AS_PLACED] = costs[~lasts][:, :, [AS_PLACED, TO_TOP]].min(axis=2)
@@ -84,7 +92,7 @@ def _way_in(
 ) -> tuple[float, float]:
     """(pJ, cycles) of bringing what a layer fetches from DRAM for one tile to the chip.
 
-    Of several operands the energy alone: where one stays in DRAM both may.
+    Operands rest there all or none, and come through DRAM's one port for them.
     """
     graph, layer = tiling.graph, option.layers[e]
     sizes = graph.layers[e].sizes
@@ -101,8 +109,7 @@ def _way_in(
         ):
             fresh *= min(steps.moved, steps.extent - steps.reused, outputs * taps)
         energy += fresh * input_bits(tables, layer, edge.operand) * input_pj_per_bit(tables)
-        if len(graph.edges_into[e]) == 1:
-            cycles = float(input_copy_cycles(tables, layer, np.array(fresh)))
+        cycles += float(input_copy_cycles(tables, layer, np.array(fresh), edge.operand))
     return energy, cycles
 
 

@@ -98,12 +98,15 @@ def _at_innermost(
         widths, heights = np.array(some, dtype=np.int64).T[1:]
         out = np.empty((len(some), len(weights), 4, 2))
         for n, places in enumerate(weights):
-            usable = tables.usable_levels(layer)
-            if places != (-1,):
-                chain = tables.models[layer].chain[0]
-                usable[0, : len(chain)] = [m in places for m in chain]
+            chain = tables.models[layer].chain[0]
             for (from_top, to_top), variant in VARIANTS.items():
                 pause()
+                usable = tables.usable_levels(layer)
+                if places != (-1,):
+                    usable[0, : len(chain)] = [m in places for m in chain]
+                elif from_top:
+                    # Both operands of a join rest in one memory.
+                    usable[0, : len(chain) - 1] = False
                 found = least_bounds(
                     tables.models[layer],
                     sizes,

@@ -98,14 +98,20 @@ class OpenOptions:
         self.octaves = np.log2(np.concatenate(areas)).astype(int) if areas else np.zeros(0, int)
         """Of tile areas: options that differ much in it have bounds of different quality."""
         self.states: dict[int, OptionState] = {}
-        self.into: dict[Node, list[int]] = {}
-        for k, arc in enumerate(self.arcs):
-            self.into.setdefault(arc.head, []).append(k)
         self._ends = [arc.end for arc in self.arcs]
+        self.sizes = np.array([arc.end - arc.start for arc in self.arcs], dtype=np.int64)
+        """Options of every arc."""
 
     def arc_of(self, index: int) -> int:
         """Number of the arc on which option `index` lies."""
         return bisect_right(self._ends, index)
+
+    def least(self, bounds: np.ndarray) -> np.ndarray:
+        """Least of [option] `bounds` of every arc."""
+        if not self.arcs:
+            return np.zeros(0)
+        found: np.ndarray = np.minimum.reduceat(bounds, [arc.start for arc in self.arcs])
+        return found
 
     def bounds(self, weights: tuple[float, float]) -> np.ndarray:
         """Weighted bounds of all options."""

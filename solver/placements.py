@@ -61,10 +61,18 @@ def h_memories(domains: MemoryDomains, right_hand: TileKind, rules: RuleSet) -> 
 
 
 def v_memories(domains: MemoryDomains, tiling: StackTiling, rules: RuleSet) -> tuple[int, ...]:
-    """Memories that may hold the rows handed down; the reference asks its last tile (Q6)."""
+    """Memories that may hold the rows handed down; the reference asks its last tile (Q6).
+
+    It takes corners off where columns are kept in the same memory. For a lone column that is the
+    lowest with room for live data alone, though nothing is ever kept there.
+    """
     if rules.joint_capacity:
         return domains.caches
-    last = tiling.kinds[-1]
-    h = 0 if last.column.is_first else last.h_cache_bits
-    need = last.live_bits + h + last.v_cache_bits - last.corner_bits
-    return tuple(i for i in domains.caches if domains.sizes_bits[i] >= need)
+    last, sizes = tiling.kinds[-1], domains.sizes_bits
+    need = last.live_bits + last.v_cache_bits
+    if not last.column.is_first:
+        need += last.h_cache_bits - last.corner_bits
+        return tuple(i for i in domains.caches if sizes[i] >= need)
+    lowest = next((i for i in domains.caches if sizes[i] >= last.live_bits), -1)
+    corner = last.corner_bits
+    return tuple(i for i in domains.caches if sizes[i] >= need - (corner if i == lowest else 0))

@@ -11,7 +11,7 @@ from cost.overlap import OverlapMode
 from cost.stack_graph import stack_graph
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts, axis_counts
-from solver.floor_sums import LayerSums, layer_sums
+from solver.floor_sums import AllFetched, Fetched, LayerSums, layer_sums
 from solver.space import StackRange
 from solver.stack_option import StackOption
 from solver.stack_tables import StackTables
@@ -50,10 +50,6 @@ class _Grid:
     widths: tuple[int, ...]
     heights: tuple[int, ...]
     modes: tuple[OverlapMode, ...]
-
-
-Fetched = tuple[bool, ...]
-"""Per operand of a layer: whether its tiles are fetched from DRAM for this layer."""
 
 
 LARGE_GRID = 100_000
@@ -97,8 +93,8 @@ class Screen:
         self.layers: dict[int, LayerSums] = (
             layer_sums(tables, computing) if whole is None else whole.layers
         )
-        self._fetching: dict[tuple[tuple[int, ...], int], dict[int, Fetched]] = {}
-        self._known: dict[tuple[_Grid, int, Fetched, bool], tuple[np.ndarray, np.ndarray]] = {}
+        self._fetching: dict[tuple[tuple[int, ...], int], dict[int, AllFetched]] = {}
+        self._known: dict[tuple[_Grid, int, AllFetched, bool], tuple[np.ndarray, np.ndarray]] = {}
 
     @staticmethod
     def _grid_of(r: StackRange) -> _Grid:
@@ -111,7 +107,7 @@ class Screen:
         )
 
     def _sums(
-        self, grid: _Grid, layer: int, *, from_dram: Fetched, to_dram: bool
+        self, grid: _Grid, layer: int, *, from_dram: AllFetched, to_dram: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """(pJ, cycles) [mode, width, height] of one layer in the stacks of a grid."""
         if layer not in self.layers:
@@ -131,8 +127,8 @@ class Screen:
             self._known[key] = np.stack([e for e, _ in found]), np.stack([c for _, c in found])
         return self._known[key]
 
-    def _fetched(self, r: StackRange, source: int) -> dict[int, Fetched]:
-        """Which operands come from DRAM, by layer of a stack.
+    def _fetched(self, r: StackRange, source: int) -> dict[int, AllFetched]:
+        """How operands come from DRAM, by layer of a stack.
 
         `source`: the memory that the carried map lies in. A tensor with several readers is
         charged to the first one.
@@ -142,13 +138,17 @@ class Screen:
             self._fetching[r.layers, carried] = self._find_fetched(r.layers, carried)
         return self._fetching[r.layers, carried]
 
-    def _find_fetched(self, layers: tuple[int, ...], carried: int) -> dict[int, Fetched]:
+    def _find_fetched(self, layers: tuple[int, ...], carried: int) -> dict[int, AllFetched]:
         graph = self.tables.graph(layers)
-        found = {p: [False] * len(into) for p, into in zip(layers, graph.edges_into, strict=True)}
+        found = {
+            p: [Fetched.NOT] * len(into) for p, into in zip(layers, graph.edges_into, strict=True)
+        }
         for edge in graph.edges:
             from_chip = carried >= 0 and graph.tensors[edge.tensor].producer == carried
             if edge.fetches and not from_chip:
-                found[layers[edge.layer]][edge.operand] = True
+                shared = len(graph.readers[edge.tensor]) > 1
+                how = Fetched.FOR_SEVERAL if shared else Fetched.FOR_ONE
+                found[layers[edge.layer]][edge.operand] = how
         return {p: tuple(flags) for p, flags in found.items()}
 
     def _exported_pj(self, r: StackRange) -> float:

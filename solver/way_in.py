@@ -62,8 +62,10 @@ def least_arrival(tables: PlacedTables, layer: int) -> tuple[float, float]:
     return min((c[0] for c in costs), default=0.0), float(min((c[1] for c in costs), default=0))
 
 
-def input_copy_cycles(tables: PlacedTables, layer: int, elements: np.ndarray) -> np.ndarray:
-    """Cycles that copying so many fresh input elements of `layer` out of DRAM takes at least.
+def input_copy_cycles(
+    tables: PlacedTables, layer: int, elements: np.ndarray, operand: int = 0
+) -> np.ndarray:
+    """Cycles that copying so many fresh elements of an operand out of DRAM takes at least.
 
     Only the first hop, from DRAM into the memory below; zero where there is none.
     """
@@ -73,4 +75,20 @@ def input_copy_cycles(tables: PlacedTables, layer: int, elements: np.ndarray) ->
         return np.zeros_like(elements, dtype=np.float64)
     dram, below = problem.hardware.memories[chain[-1]], problem.hardware.memories[chain[-2]]
     width = min(dram.read_bits_per_cycle, _widest_write(below))
-    return np.ceil(elements * input_bits(tables, layer) / width)
+    return np.ceil(elements * input_bits(tables, layer, operand) / width)
+
+
+def output_copy_cycles(tables: PlacedTables, layer: int, positions: np.ndarray) -> np.ndarray:
+    """Cycles that copying so many positions of the output of `layer` to DRAM takes at least.
+
+    Only the last hop, from the memory below; zero where there is none.
+    """
+    problem = tables.problem
+    chain = problem.hardware.chains[Operand.O]
+    if len(chain) == 1:
+        return np.zeros_like(positions, dtype=np.float64)
+    dram, below = problem.hardware.memories[chain[-1]], problem.hardware.memories[chain[-2]]
+    made = problem.workload.layers[layer]
+    bits = made.sizes["B"] * made.channels * made.precision.output_bits
+    width = min(below.read_bits_per_cycle, _widest_write(dram))
+    return np.ceil(positions * bits / width)

@@ -19,6 +19,7 @@ from solver.limits import SearchLimits, TooHardError
 from solver.open_options import OpenOptions, OptionState
 from solver.option_plan import OptionPlan
 from solver.option_steps import DIVING_SLACK, PLACED, SHARPENED, SOLVED, OptionSteps
+from solver.paths import Paths
 from solver.prune import SAFETY, Pool, Ways
 
 DIVING_PATIENCE = 2e4
@@ -81,20 +82,21 @@ class WeightedSolver:
         self.builder = builder
         self.limits = limits
         self.options = OpenOptions(pool)
+        arcs = self.options.arcs
+        self.paths = Paths([a.tail for a in arcs], [a.head for a in arcs], pool.start, pool.end)
         self.steps = OptionSteps(builder, limits, hasty=hasty)
         self.looks = 0
         """Looks at options in dives so far."""
 
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
         """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
-        options = self.options
+        options, paths = self.options, self.paths
         bounds = options.bounds(weights)
-        least = self._least(bounds)
-        end = self.pool.end
+        least = options.least(bounds)
         while True:
             self.limits.left()
-            ahead = self._ways(least)
-            floor = ahead.get(end, np.inf)
+            ahead = paths.ahead(least)
+            floor = float(ahead[paths.end])
             if self.bound is not None:
                 self.bound(
                     WeightedOptimum(
@@ -102,7 +104,7 @@ class WeightedSolver:
                         bound=min(floor, cutoff),
                         cost=np.inf,
                         plans=(),
-                        potentials=ahead,
+                        potentials=paths.named(ahead),
                         survivors=len(options.states),
                     )
                 )
@@ -114,8 +116,9 @@ class WeightedSolver:
                     i for arc, i in path if options.state(arc, i).stage.get(weights, 0) < PLACED
                 ]
                 if rough:
-                    self._look_ahead(weights, bounds, ahead, cutoff, rough)
-                    least = self._least(bounds)
+                    others = paths.through(least, ahead)
+                    self._look_ahead(weights, bounds, others, cutoff, rough)
+                    least = options.least(bounds)
                     continue
                 open_places = [
                     (arc, i) for arc, i in path if weights not in options.state(arc, i).solved
@@ -152,29 +155,27 @@ class WeightedSolver:
                 bound=min(floor, cutoff),
                 cost=cost,
                 plans=found,
-                potentials=ahead,
+                potentials=paths.named(ahead),
                 survivors=len(options.states),
             )
-
-    def _least(self, bounds: np.ndarray) -> list[float]:
-        """Least bound of every arc."""
-        return [float(bounds[arc.start : arc.end].min()) for arc in self.options.arcs]
 
     def _look_ahead(
         self,
         weights: tuple[float, float],
         bounds: np.ndarray,
-        ahead: Ways,
+        others: np.ndarray,
         cutoff: float,
         rough: list[int],
     ) -> None:
         """Bound `rough` options and others of cheap paths, and raise `bounds`.
 
+        `others` [arc]: what else a path through an arc costs.
+
         Once some on the cheapest path have no such bounds yet their turn has come, and that of
         the others soon will: together they take less time.
         """
         options = self.options
-        through = self._through(bounds, ahead)
+        through = bounds + np.repeat(others, options.sizes)
         order = np.argpartition(through, min(LOOKED_AHEAD, len(through) - 1))[:LOOKED_AHEAD]
         order = order[through[order] < cutoff * (1 - SAFETY)]
         most = float(through[order].max(initial=0.0))
@@ -187,21 +188,6 @@ class WeightedSolver:
         self.steps.bound([state for _, state in states], weights, np.array(enough))
         for i, state in states:
             bounds[i] = state.bound(weights)
-
-    def _through(self, bounds: np.ndarray, ahead: Ways) -> np.ndarray:
-        """Cost of the cheapest path through every option."""
-        arcs = self.options.arcs
-        behind: Ways = {self.pool.end: 0.0}
-        for arc in reversed(arcs):
-            cost = behind.get(arc.head, np.inf) + float(bounds[arc.start : arc.end].min())
-            if cost < behind.get(arc.tail, np.inf):
-                behind[arc.tail] = cost
-        through = bounds.copy()
-        for arc in arcs:
-            through[arc.start : arc.end] += ahead.get(arc.tail, np.inf) + behind.get(
-                arc.head, np.inf
-            )
-        return through
 
     def dive(
         self,
@@ -222,10 +208,10 @@ class WeightedSolver:
         while True:
             self.limits.left()
             least = guesses.least()
-            ahead = self._ways(least)
-            if not np.isfinite(ahead.get(self.pool.end, np.inf)):
+            ahead = self.paths.ahead(least)
+            if not np.isfinite(ahead[self.paths.end]):
                 return None
-            path = [(k, guesses.cheapest(k)) for k in self._arcs_of_path(least, ahead)]
+            path = [(k, guesses.cheapest(k)) for k in self.paths.cheapest(least, ahead)]
             open_places = [(arc, i) for arc, i in path if guesses.stages[i] != SOLVED]
             if not open_places:
                 plans = tuple(options.state(arc, i).solved[weights] for arc, i in path)
@@ -286,37 +272,21 @@ class WeightedSolver:
             arc = self.options.arc_of(i)
             if some is not None and (arc not in plans or some[0] < plans[arc][0]):
                 plans[arc] = some
-        least = [plans[k][0] if k in plans else np.inf for k in range(len(self.options.arcs))]
-        ahead = self._ways(least)
-        end = self.pool.end
-        cost = ahead.get(end, np.inf)
-        if np.isfinite(cost) and self.found is not None:
-            self.found(tuple(plans[arc][1] for arc in self._arcs_of_path(least, ahead)))
-        return cost
+        least = np.full(len(self.options.arcs), np.inf)
+        for arc, (cost, _) in plans.items():
+            least[arc] = cost
+        ahead = self.paths.ahead(least)
+        total = float(ahead[self.paths.end])
+        if np.isfinite(total) and self.found is not None:
+            self.found(tuple(plans[arc][1] for arc in self.paths.cheapest(least, ahead)))
+        return total
 
-    def _ways(self, least: list[float]) -> Ways:
-        """Cheapest way from the input to every node."""
-        ahead: Ways = {self.pool.start: 0.0}
-        for arc, cost in zip(self.options.arcs, least, strict=True):
-            if arc.tail in ahead and np.isfinite(cost):
-                ahead[arc.head] = min(ahead.get(arc.head, np.inf), ahead[arc.tail] + cost)
-        return ahead
-
-    def _arcs_of_path(self, least: list[float], ahead: Ways) -> list[int]:
-        """Arc numbers of the cheapest path, first to last."""
-        node = self.pool.end
-        path: list[int] = []
-        while node != self.pool.start:
-            arcs = self.options.into[node]
-            best = min(arcs, key=lambda k: ahead.get(self.options.arcs[k].tail, np.inf) + least[k])
-            path.append(best)
-            node = self.options.arcs[best].tail
-        return path[::-1]
-
-    def _path(self, bounds: np.ndarray, least: list[float], ahead: Ways) -> list[tuple[int, int]]:
+    def _path(
+        self, bounds: np.ndarray, least: np.ndarray, ahead: np.ndarray
+    ) -> list[tuple[int, int]]:
         """(arc, option) numbers of the cheapest path, first to last."""
         path = []
-        for k in self._arcs_of_path(least, ahead):
+        for k in self.paths.cheapest(least, ahead):
             arc = self.options.arcs[k]
             path.append((k, arc.start + int(bounds[arc.start : arc.end].argmin())))
         return path

@@ -297,7 +297,8 @@ class BruteForce:
         tall = walk_axis(workload, plan.layers, "Y", plan.tile_y, True, view.exports, self.rules)
         x, _ = view.axes(tile)
         y = tall[tile.rows[0][0]]
-        needed = live_peak_bits(view, tile)
+        alive = needed = live_peak_bits(view, tile)
+        corners = 0
         for reader in view.layers:
             for source in reader.sources:
                 edge = (source, reader.name)
@@ -311,8 +312,13 @@ class BruteForce:
                         0
                     ]
                     needed += pixel * (high - low) * down.overlap
-                    needed -= pixel * across.overlap * down.overlap
-        return [name for name in self.shared if self.size[name] >= needed]
+                    corners += pixel * across.overlap * down.overlap
+        fits = [name for name in self.shared if self.size[name] >= needed - corners]
+        if tile.columns[0][0] > 0:
+            return fits
+        # Corners lie in the lowest memory for the columns that a lone one would keep.
+        lowest = next((name for name in self.shared if self.size[name] >= alive), None)
+        return [name for name in fits if name == lowest or self.size[name] >= needed]
 
     def _cache_choices(self, tiles: Sequence[AxisColumn], layer: Layer) -> Sequence[str | None]:
         edges = [(source, layer.name) for source in layer.sources]
