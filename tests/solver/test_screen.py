@@ -206,3 +206,28 @@ def test_the_reference_tells_modes_apart() -> None:
     tables = cost_tables(problem, DEFINES)
     ranges = stack_ranges(problem, DEFINES, parse_tiles("grid:560x960"), MODES, 1)
     assert all(r.alive.all() for r in make_pool(Screen(tables, ranges)).ranges)
+
+
+def test_floors_know_what_a_shortcut_takes() -> None:
+    """Tests floors of a convolution and an add that reads a map from DRAM, and the one after.
+
+    Other stacks that end there hold more readers of that map, and so fetch less for the add. The
+    output of the second add is read by a layer outside, too, and takes its time on the way out.
+    """
+    problem = load_problem("resnet-18@tpu-like-df")
+    tables = cost_tables(problem, EXACT)
+    ranges = stack_ranges(problem, EXACT, parse_tiles("grid:16,2x16"), MODES, None)
+    pool = make_pool(Screen(tables, ranges))
+    sharpen_all(pool)
+    dram = tables.domains.dram
+    for layers in ((3, 4), (4, 5)):
+        (r,) = (r for r in pool.ranges if r.screened.range.layers == layers)
+        spec = r.screened.range
+        s, t = spec.sources.index(dram), spec.targets.index(dram)
+        for index in np.argwhere(r.alive[..., s, t]).tolist():
+            option = r.screened.option((*index, s, t))
+            floors = tables.kind_floors(option).sum(axis=0)
+            # Weights go one way for all kinds of tile here, and each its own there.
+            assert r.latency[(*index, s, t)] >= 0.999 * floors[1], option
+            placed = float(tables.option_bounds(option, np.array([[0.0, 1.0]]))[0])
+            assert r.latency[(*index, s, t)] >= 0.97 * placed, option
