@@ -12,6 +12,8 @@ from numba import njit
 
 TURNS, HALVINGS = 6, 10
 """Line searches, and steps of each."""
+QUICK_HALVINGS = 6
+"""Steps of the only line search of a quick mix."""
 
 
 @njit(cache=True)
@@ -96,6 +98,57 @@ def _mixed(shares, base, costs, constants, weight, possible, bounds, axes, strid
             for m in range(bounds[o]):
                 lengths[v] += costs[v, o, m, chain[o, m]]
     return value
+
+
+@njit(cache=True)
+def quick_mix(start, worth, costs, constants, possible, bounds, axes, strides, shares):
+    """Bound by a mix of view `start` and another, with their `shares` [v] written.
+
+    One line search towards the view that the cheapest chain of the first looks worst in. It ends
+    where tangents leave no rise beyond the share `worth` of the bound.
+    """
+    n_views = constants.shape[0]
+    base = np.zeros_like(costs[0])
+    trial = np.zeros(n_views)
+    lengths = np.zeros(n_views)
+    chain = np.zeros((3, costs.shape[2]), dtype=np.int64)
+    shares[:] = 0.0
+    shares[start] = 1.0
+    best = _mixed(
+        shares, base, costs, constants, 1.0, possible, bounds, axes, strides, chain, lengths
+    )
+    if np.isinf(best):
+        return best
+    other = np.argmax(lengths)
+    # Values and slopes at both ends of what is left; nothing is known of the upper one yet.
+    low, high = 0.0, 1.0
+    at_low, rise = best, lengths[other] - lengths[start]
+    at_high, fall = best + rise, 0.0
+    for _ in range(QUICK_HALVINGS):
+        # Where the tangents of both ends meet.
+        if fall < 0:
+            meet = (at_high - fall * high - at_low + rise * low) / (rise - fall)
+            most = at_low + rise * (meet - low)
+        else:
+            most = at_low + rise * (high - low)
+        if most <= best + worth * abs(best):
+            break
+        share = (low + high) / 2
+        trial[:] = 0.0
+        trial[start] = 1.0 - share
+        trial[other] = share
+        value = _mixed(
+            trial, base, costs, constants, 1.0, possible, bounds, axes, strides, chain, lengths
+        )
+        if value > best:
+            best = value
+            shares[:] = trial
+        slope = lengths[other] - lengths[start]
+        if slope > 0:
+            low, at_low, rise = share, value, slope
+        else:
+            high, at_high, fall = share, value, slope
+    return best
 
 
 @njit(cache=True, nogil=True)

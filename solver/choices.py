@@ -21,6 +21,9 @@ from solver.shared_kinds import through_entries
 from solver.stack_option import StackOption
 from solver.stack_tables import PRICE_ROUNDS
 
+EFFORT = 2e5
+"""Nodes of search for a mapping after which other options may have become more promising; only
+speed depends on it."""
 MARGIN = 1e-9
 """Relative slack added before an entry is dropped: float sums in another order differ."""
 
@@ -289,7 +292,7 @@ class ChoiceBuilder(KnownPlacement):
         best = self.mappings.best(tile)
         if best is None:
             bound = weights[0] * choice.energy_pj + weights[1] * choice.latency_cycles
-            self.mappings.find_best(tile, bound, self.patience)
+            self.mappings.find_best(tile, bound, self.patience, EFFORT)
             if self.mappings.is_hard(tile, self.patience):
                 self._makes_do(tile)
         elif best:
@@ -332,11 +335,17 @@ class ChoiceBuilder(KnownPlacement):
         if best is None:
             if memories in self._rough.get((*mapped.key.like, weights), {}):
                 return [*map(known, self.mappings.some(mapped, soon=self.in_place))]
+            energy, cycles = tile.floor
             if mapped.budget is not None:
                 # Without the budget it costs no more.
                 first = (self.mappings.best(replace(mapped, budget=None)) or (NOTHING,))[0]
-                return [choice(first.energy_pj, first.latency_cycles, least, None)]
-            return [choice(*tile.floor, least, None)]
+                energy, cycles = first.energy_pj, first.latency_cycles
+            floor = weights[0] * energy + weights[1] * cycles
+            sought = self.mappings.costs(mapped.key, weights, mapped.budget).get(memories, 0.0)
+            if 0 < floor < sought:
+                # What a search found out, though it has not ended.
+                energy, cycles = energy * sought / floor, cycles * sought / floor
+            return [choice(energy, cycles, least, None)]
         if not best:
             return []
         # The spare cost counts from the best mapping, once that is known.

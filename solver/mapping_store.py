@@ -203,12 +203,22 @@ class MappingStore:
             return best[:1]
         return self.some_within(tile, budget)
 
-    def find_best(self, tile: MappedTile, bound: float, patience: float = np.inf) -> None:
-        """Search the best mapping of a tile to the end, or until it counts as hard."""
+    def find_best(
+        self,
+        tile: MappedTile,
+        bound: float,
+        patience: float = np.inf,
+        effort: float = np.inf,
+    ) -> None:
+        """Search the best mapping of a tile to the end, or until it counts as hard.
+
+        Or, this time, after so much `effort` in nodes: what it then costs at least is known.
+        """
         tile = self._plain(tile)
-        while self.best(tile) is None and not self.is_hard(tile, patience):
+        spent = 0
+        while self.best(tile) is None and not self.is_hard(tile, patience) and spent < effort:
             try:
-                self._search(tile, bound)
+                spent += self._search(tile, bound)
             finally:
                 self._let_rest([tile])
 
@@ -265,8 +275,8 @@ class MappingStore:
                     chosen.add(m)
         return chosen
 
-    def _search(self, tile: MappedTile, bound: float) -> None:
-        """One step of the search for a tile's best mapping."""
+    def _search(self, tile: MappedTile, bound: float) -> int:
+        """One step of the search for a tile's best mapping; the nodes looked at."""
         costs = self._costs.setdefault((*tile.key.like, tile.weights, tile.budget), {})
         budget = None if tile.budget is None else np.array(tile.budget)
         if tile.weights[1] <= 0 and tile not in self._searches:
@@ -276,7 +286,7 @@ class MappingStore:
                 self._best[tile] = self._split(tile, point)
                 costs[tile.memories] = np.inf if point is None else weigh_point(tile.weights, point)
                 self._spend(0)
-                return
+                return 0
         known = max(bound, costs.get(tile.memories, 0.0))
         search = self._searches.get(tile)
         if search is None:
@@ -294,6 +304,7 @@ class MappingStore:
                 np.inf if search.point is None else weigh_point(tile.weights, search.point)
             )
         self._spend(effort)
+        return effort
 
     def _spend(self, nodes: int) -> None:
         """Take note of search; between turns others may have their say."""
