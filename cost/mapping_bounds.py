@@ -212,33 +212,37 @@ def _mix_views(a, t, possible, costs, bases, found, drains, out):
     levels = a.n_levels
     constants = np.repeat(bases, 2)
     shares = np.zeros(constants.shape[0])
-    for from_top in (False, True):
-        for to_top in (False, True):
-            bounds = np.zeros(3, dtype=np.int64)
-            least = np.inf
-            for i in range(levels[0] - 1):
-                for j in range(levels[1]):
-                    for k in range(levels[2]):
-                        if (j == levels[1] - 1) != from_top or (k == levels[2] - 1) != to_top:
-                            continue
-                        if out[i, j, k, 1] < least:
-                            least = out[i, j, k, 1]
-                            bounds[0], bounds[1], bounds[2] = i, j, k
-            if np.isinf(least):
-                continue
-            start = np.argmax(found[:, bounds[0], bounds[1], bounds[2]])
-            cycles = quick_mix(
-                start, WORTHWHILE, costs, constants, possible, bounds, t.axes, t.strides, shares
-            )
-            if cycles + drains[bounds[2]] <= least * (1 + WORTHWHILE):
-                continue
-            mixed = np.zeros_like(costs[0])
-            base = 0.0
-            for v in range(shares.shape[0]):
-                if shares[v] > 0:
-                    mixed += shares[v] * costs[v]
-                    base += shares[v] * constants[v]
-            _take_mix(a, t, possible, mixed, base, drains, out)
+    helps = False
+    for turn in range(4):
+        from_top, to_top = turn in (1, 2), turn in (1, 3)
+        if turn == 2 and not helps:
+            return  # what helps neither on chip nor in DRAM hardly does between them
+        bounds = np.zeros(3, dtype=np.int64)
+        least = np.inf
+        for i in range(levels[0] - 1):
+            for j in range(levels[1]):
+                for k in range(levels[2]):
+                    if (j == levels[1] - 1) != from_top or (k == levels[2] - 1) != to_top:
+                        continue
+                    if out[i, j, k, 1] < least:
+                        least = out[i, j, k, 1]
+                        bounds[0], bounds[1], bounds[2] = i, j, k
+        if np.isinf(least):
+            continue
+        start = np.argmax(found[:, bounds[0], bounds[1], bounds[2]])
+        cycles = quick_mix(
+            start, WORTHWHILE, costs, constants, possible, bounds, t.axes, t.strides, shares
+        )
+        if cycles + drains[bounds[2]] <= least * (1 + WORTHWHILE):
+            continue
+        helps = True
+        mixed = np.zeros_like(costs[0])
+        base = 0.0
+        for v in range(shares.shape[0]):
+            if shares[v] > 0:
+                mixed += shares[v] * costs[v]
+                base += shares[v] * constants[v]
+        _take_mix(a, t, possible, mixed, base, drains, out)
 
 
 @njit(cache=True)
