@@ -80,3 +80,20 @@ def test_searches_that_rest_find_the_same(monkeypatch: pytest.MonkeyPatch) -> No
             assert awake.best(tile) == resting.best(tile)
     assert rested > len(tiles) and kept > 0
     assert all(awake.best(tile) for tile in tiles)
+
+
+def test_searches_that_take_turns_find_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that bounds of a search that stops after some effort rise to what it finds."""
+    tables = cost_tables(load_problem("mc-cnn@ascend-like-df"), EXACT)
+    dram = tables.domains.dram
+    tile = MappedTile(TileKey((2, *SIZES[1])), (dram, dram, dram), WEIGHTS)
+    at_once, in_turns = MappingStore(tables), MappingStore(tables)
+    at_once.find_best(tile, 0.0)
+    monkeypatch.setattr("cost.best_mapping.NODES_A_STEP", 200)
+    bounds = [0.0]
+    while in_turns.best(tile) is None:
+        in_turns.find_best(tile, 0.0, effort=1.0)
+        bounds.append(in_turns.costs(tile.key, WEIGHTS)[tile.memories])
+    assert bounds == sorted(bounds)
+    assert len(bounds) > 2
+    assert in_turns.best(tile) == at_once.best(tile)
