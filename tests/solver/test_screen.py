@@ -230,4 +230,5 @@ def test_floors_know_what_a_shortcut_takes() -> None:
             # Weights go one way for all kinds of tile here, and each its own there.
             assert r.latency[(*index, s, t)] >= 0.999 * floors[1], option
             placed = float(tables.option_bounds(option, np.array([[0.0, 1.0]]))[0])
-            assert r.latency[(*index, s, t)] >= 0.97 * placed, option
+            # Copies between memories on chip are all that floors leave out here.
+            assert r.latency[(*index, s, t)] >= 0.99 * placed, option
