@@ -14,6 +14,7 @@ from problems.errors import InfeasibleError
 from solver.choices import ChoiceBuilder
 from solver.halfplanes import HalfPlanes
 from solver.infeasible import explain_infeasible
+from solver.late_rules import ByRules, LateRules
 from solver.limits import SearchLimits, StoppedError
 from solver.objective import Objective
 from solver.option_plan import OptionPlan
@@ -34,8 +35,6 @@ TOLERANCE = 1e-6
 NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
 """How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
 after the search for a first schedule; only speed depends on it."""
-FAR_OFF = 0.05
-"""Relative gap after the search for a first schedule from which on rules are asked for another."""
 PART_SHARE, PART_WORTH_S = 0.4, 30.0
 """Share of a time limit that a search in a part of a large space may take, and the seconds left
 for which it is worth it."""
@@ -69,8 +68,8 @@ class Search:
         self.planes = HalfPlanes()
         self.opening: Scout | None = None
         """Who found the schedule to have before the clock may run out."""
-        self.by_rules: Callable[[tuple[float, float]], Schedule | None] | None = None
-        """Finds another schedule of the space, good along a weight pair."""
+        self.by_rules: ByRules | None = None
+        self._late_rules: LateRules | None = None
         self.given: Schedule | None = None
         """The best schedule, where it came from there."""
         self.is_whole = True
@@ -119,7 +118,6 @@ class Search:
                 raise self._infeasible()
             scout = Scout(pool, self.builder, self.limits, self.objective, self._consider)
             scout.run()
-            self._ask_rules(pool)
             self._phase("first schedule")
             if not self.decides:
                 return self._result(status)
@@ -166,15 +164,6 @@ class Search:
         elif search.plans:
             self._consider(search.plans)
         self._phase("efficient sizes" if decides else "few sizes")
-
-    def _ask_rules(self, pool: Pool) -> None:
-        """Have a schedule by rules, too, where the best one is far from the bound."""
-        bound = pool.lower_bound(self.objective)
-        if self.by_rules is None or bound > (1 - FAR_OFF) * self.incumbent:
-            return
-        schedule = self.by_rules(tangent(self.objective, *(self.point or floor_of(pool))))
-        if schedule is not None:
-            self._take_given(schedule)
 
     def _take_given(self, schedule: Schedule) -> None:
         """Keep a schedule that is written out already if it beats the incumbent."""
@@ -242,6 +231,7 @@ class Search:
         """Close the gap by weighted solves over the options left."""
         solver = WeightedSolver(pool, self.builder, self.limits, self._consider, self._hear_bound)
         planes = self.planes
+        self._late_rules = LateRules(self.by_rules, self.limits)
         if pool.alive() == 0:
             self._raise_bound(self.incumbent)
         energy, latency = floor_of(pool)
@@ -253,10 +243,7 @@ class Search:
             if self.bound >= self.incumbent * (1 - TOLERANCE / 10):
                 break
             weights = tangent(self.objective, *corner)
-            known = np.inf
-            if self.point is not None:
-                known = weights[0] * self.point[0] + weights[1] * self.point[1]
-            optimum = solver.minimise(weights, known)
+            optimum = solver.minimise(weights, self._cost_of_best(weights))
             if not np.isfinite(optimum.bound):
                 break  # nothing fits
             self._take(optimum)
@@ -316,8 +303,8 @@ class Search:
             self._report("schedule")
         return point if self.point is None else self.point
 
-    def _hear_bound(self, so_far: WeightedOptimum) -> None:
-        """Take the rising bound of a weighted solve under way."""
+    def _hear_bound(self, so_far: WeightedOptimum) -> float:
+        """Take the rising bound of a weighted solve; weighted cost of the best schedule known."""
         if self.objective is not Objective.EDP:
             if so_far.bound > self.bound:
                 self._heard = so_far
@@ -328,6 +315,16 @@ class Search:
             if bound > self.bound:
                 self._heard = so_far
                 self._raise_bound(bound)
+        if self._late_rules is not None:
+            late = self._late_rules.schedule(so_far.weights, self.bound, self.incumbent)
+            if late is not None:
+                self._take_given(late)
+        return self._cost_of_best(so_far.weights)
+
+    def _cost_of_best(self, weights: tuple[float, float]) -> float:
+        if self.point is None:
+            return np.inf
+        return weights[0] * self.point[0] + weights[1] * self.point[1]
 
     def _raise_bound(self, bound: float) -> None:
         """Raise the proven bound; nothing beats the incumbent beyond it."""

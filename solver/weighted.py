@@ -72,7 +72,7 @@ class WeightedSolver:
         builder: ChoiceBuilder,
         limits: SearchLimits,
         found: Callable[[tuple[OptionPlan, ...]], object] | None = None,
-        bound: Callable[[WeightedOptimum], None] | None = None,
+        bound: Callable[[WeightedOptimum], float] | None = None,
         *,
         hasty: bool = False,
     ) -> None:
@@ -98,16 +98,15 @@ class WeightedSolver:
             ahead = paths.ahead(least)
             floor = float(ahead[paths.end])
             if self.bound is not None:
-                self.bound(
-                    WeightedOptimum(
-                        weights=weights,
-                        bound=min(floor, cutoff),
-                        cost=np.inf,
-                        plans=(),
-                        potentials=paths.named(ahead),
-                        survivors=len(options.states),
-                    )
+                so_far = WeightedOptimum(
+                    weights=weights,
+                    bound=min(floor, cutoff),
+                    cost=np.inf,
+                    plans=(),
+                    potentials=paths.named(ahead),
+                    survivors=len(options.states),
                 )
+                cutoff = min(cutoff, self.bound(so_far))
             found: tuple[OptionPlan, ...] = ()
             cost = np.inf
             if floor < cutoff * (1 - SAFETY):

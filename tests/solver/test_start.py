@@ -63,7 +63,8 @@ def test_asking_always_changes_no_optimum(
     problem: Problem, result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tests that the answer is the same whether rules are asked or not."""
-    monkeypatch.setattr("solver.search.FAR_OFF", -1.0)
+    monkeypatch.setattr("solver.late_rules.FAR_OFF", -1.0)
+    monkeypatch.setattr("solver.late_rules.PATIENT_STEPS", 0)
     asked = solve(problem, tiles=parse_tiles(TILES), workers=1)
     assert asked.status is Status.OPTIMAL
     assert asked.edp == pytest.approx(result.edp, rel=1e-9)
@@ -78,7 +79,8 @@ def test_a_search_that_finds_nothing_answers_with_it(
         raise StoppedError
 
     monkeypatch.setattr("solver.search.Scout.run", lambda _: None)
-    monkeypatch.setattr("solver.search.Search._decide", stop)
+    monkeypatch.setattr("solver.late_rules.PATIENT_STEPS", 0)
+    monkeypatch.setattr("solver.weighted.WeightedSolver._path", stop)
     found = solve(problem, tiles=parse_tiles(TILES), workers=1)
     assert found.schedule is not None
     assert found.gap is not None
