@@ -11,10 +11,14 @@ from solver.choices import ChoiceBuilder
 from solver.limits import SearchLimits
 from solver.objective import Objective
 from solver.option_plan import OptionPlan
+from solver.plunge import plunge
 from solver.prune import Pool, refine_by_option, weigh
 from solver.space import StackRange
 from solver.weighted import EAGER_RISES, FIRST_RISES, STUBBORN_RISES, WeightedSolver
 
+FIRST_LOOKS, NEAR_ENOUGH = 60, 0.03
+"""Looks that a search by close bounds may take, and the relative distance of what it finds to the
+bounds at which dives are not worth it."""
 WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 """Options tried per octave of tile areas, and of all, for a first schedule of little latency;
 larger tiles take longer to try."""
@@ -108,6 +112,9 @@ class Scout:
             self._narrow()
             return
         if self.objective is Objective.LATENCY:
+            exact = WeightedSolver(self.pool, self.builder, self.limits, self.found)
+            if plunge(exact, (0.0, 1.0), FIRST_LOOKS) <= NEAR_ENOUGH:
+                return
             # With energy free most mappings tie: some weight on it finds good ones soon.
             for share in (1.0, TIE_BREAK):
                 weights = (share * latency / energy, 1.0)

@@ -20,6 +20,7 @@ from solver.objective import Objective
 from solver.option_plan import OptionPlan
 from solver.option_steps import plan_cost
 from solver.part_space import MANY_OPTIONS, efficient_part, is_sparse, survivors, thinned_part
+from solver.plunge import plunge
 from solver.prune import Pool, make_pool
 from solver.refine import refine_by_layer, refine_within
 from solver.result import Result, Space, Status, TracePoint, WeightedBound
@@ -35,6 +36,8 @@ TOLERANCE = 1e-6
 NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
 """How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
 after the search for a first schedule; only speed depends on it."""
+CLOSE = 5e-3
+"""Relative gap at which no search for a first schedule is needed."""
 PART_SHARE, PART_WORTH_S = 0.4, 30.0
 """Share of a time limit that a search in a part of a large space may take, and the seconds left
 for which it is worth it."""
@@ -117,7 +120,8 @@ class Search:
             if self.point is None and not np.isfinite(floor_of(pool)[0]):
                 raise self._infeasible()
             scout = Scout(pool, self.builder, self.limits, self.objective, self._consider)
-            scout.run()
+            if pool.lower_bound(self.objective) < (1 - CLOSE) * self.incumbent:
+                scout.run()
             self._phase("first schedule")
             if not self.decides:
                 return self._result(status)
@@ -243,6 +247,8 @@ class Search:
             if self.bound >= self.incumbent * (1 - TOLERANCE / 10):
                 break
             weights = tangent(self.objective, *corner)
+            if not solver.options.states:
+                plunge(solver, weights)
             optimum = solver.minimise(weights, self._cost_of_best(weights))
             if not np.isfinite(optimum.bound):
                 break  # nothing fits

@@ -110,13 +110,13 @@ class WeightedSolver:
             found: tuple[OptionPlan, ...] = ()
             cost = np.inf
             if floor < cutoff * (1 - SAFETY):
-                path = self._path(bounds, least, ahead)
+                path = self.path(bounds, least, ahead)
                 rough = [
                     i for arc, i in path if options.state(arc, i).stage.get(weights, 0) < PLACED
                 ]
                 if rough:
                     others = paths.through(least, ahead)
-                    self._look_ahead(weights, bounds, others, cutoff, rough)
+                    self.look_ahead(weights, bounds, others, cutoff, rough)
                     least = options.least(bounds)
                     continue
                 open_places = [
@@ -130,7 +130,7 @@ class WeightedSolver:
                 if unfitted:
                     for state in unfitted:
                         self.steps.fit(state, weights)
-                    cutoff = min(cutoff, self._attained(weights))
+                    cutoff = min(cutoff, self.attained(weights))
                     continue
                 for arc, i in open_places:
                     # Beyond this cost the option cannot be part of anything below the cut-off.
@@ -144,7 +144,7 @@ class WeightedSolver:
                         bounds[options.arcs[arc].start : options.arcs[arc].end].min()
                     )
                     if weights in state.solved:
-                        cutoff = min(cutoff, self._attained(weights))
+                        cutoff = min(cutoff, self.attained(weights))
                 if open_places:
                     continue
                 found = tuple(options.state(arc, i).solved[weights] for arc, i in path)
@@ -158,17 +158,17 @@ class WeightedSolver:
                 survivors=len(options.states),
             )
 
-    def _look_ahead(
+    def look_ahead(
         self,
         weights: tuple[float, float],
         bounds: np.ndarray,
         others: np.ndarray,
         cutoff: float,
         rough: list[int],
-    ) -> None:
-        """Bound `rough` options and others of cheap paths, and raise `bounds`.
+    ) -> list[int]:
+        """Bound `rough` options and others of cheap paths; all that it looked at.
 
-        `others` [arc]: what else a path through an arc costs.
+        Their `bounds` are raised. `others` [arc]: what else a path through an arc costs.
 
         Once some on the cheapest path have no such bounds yet their turn has come, and that of
         the others soon will: together they take less time.
@@ -187,6 +187,7 @@ class WeightedSolver:
         self.steps.bound([state for _, state in states], weights, np.array(enough))
         for i, state in states:
             bounds[i] = state.bound(weights)
+        return [i for i, _ in states]
 
     def dive(
         self,
@@ -261,7 +262,7 @@ class WeightedSolver:
                 wary[rival.start : rival.end] = WARY_RISE
         return wary
 
-    def _attained(self, weights: tuple[float, float]) -> float:
+    def attained(self, weights: tuple[float, float]) -> float:
         """Least cost of a schedule made of options with plans alone; it is taken at once."""
         plans: dict[int, tuple[float, OptionPlan]] = {}
         for i, state in self.options.states.items():
@@ -280,7 +281,7 @@ class WeightedSolver:
             self.found(tuple(plans[arc][1] for arc in self.paths.cheapest(least, ahead)))
         return total
 
-    def _path(
+    def path(
         self, bounds: np.ndarray, least: np.ndarray, ahead: np.ndarray
     ) -> list[tuple[int, int]]:
         """(arc, option) numbers of the cheapest path, first to last."""

@@ -1,0 +1,80 @@
+"""Good schedules from close bounds: the cheapest path, solved as it is, again and again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from solver.option_steps import PLACED, SHARPENED
+from solver.weighted import WeightedSolver
+
+MOST_ROUNDS, IDLE_ROUNDS = 8, 3
+"""Paths solved, and how many of these in turn may bring nothing better."""
+RELUCTANCE = 1.01
+"""How much dearer options not placed yet are taken to be after each look at some."""
+CLOSE = 1e-4
+"""Relative distance to the bounds at which nothing better is worth a round."""
+
+
+def plunge(
+    solver: WeightedSolver, weights: tuple[float, float], most_looks: float = np.inf
+) -> float:
+    """Hand on schedules near the least weighted cost, if placements near the bounds fit.
+
+    Round by round the cheapest path of placed options is taken, and each of its options is mapped
+    and fitted, whatever rivals there are: among very many alike a search that turns to the
+    cheapest every time would end with none of them. Looks at options are those of an exact search,
+    so what they find out about bounds is true. It ends after `most_looks`. The relative distance
+    from the best schedule to the bounds.
+    """
+    options = solver.options
+    bounds = options.bounds(weights)
+    best, idle, distance = np.inf, 0, np.inf
+    for _ in range(MOST_ROUNDS):
+        path, looks = _placed_path(solver, weights, bounds, most_looks)
+        most_looks -= looks
+        if not path:
+            break
+        for arc, i in path:
+            state = options.state(arc, i)
+            while state.stage[weights] < SHARPENED and weights not in state.solved:
+                solver.steps.tighten(state, weights, np.inf, np.inf)
+            solver.steps.fit(state, weights)
+            bounds[i] = state.bound(weights)
+        found = solver.attained(weights)
+        idle = 0 if found < best else idle + 1
+        best = min(best, found)
+        floor = float(solver.paths.ahead(options.least(bounds))[solver.paths.end])
+        distance = best / floor - 1
+        if idle == IDLE_ROUNDS or distance <= CLOSE:
+            break
+    return distance
+
+
+def _placed_path(
+    solver: WeightedSolver, weights: tuple[float, float], bounds: np.ndarray, most_looks: float
+) -> tuple[list[tuple[int, int]], int]:
+    """(arc, option) numbers of a cheap path of placed options, and looks; `bounds` are raised.
+
+    No path if there is none, or it takes too many looks to find.
+    """
+    options, paths = solver.options, solver.paths
+    placed = np.zeros(len(bounds), dtype=np.bool_)
+    for i, state in options.states.items():
+        placed[i] = state.stage.get(weights, 0) >= PLACED
+    dearer, looks = 1.0, 0
+    while looks < most_looks:
+        taken = np.where(placed, bounds, bounds * dearer)
+        least = options.least(taken)
+        ahead = paths.ahead(least)
+        if not np.isfinite(ahead[paths.end]):
+            break
+        path = solver.path(taken, least, ahead)
+        rough = [i for _, i in path if not placed[i]]
+        if not rough:
+            return path, looks
+        others = paths.through(least, ahead)
+        for i in solver.look_ahead(weights, bounds, others, np.inf, rough):
+            placed[i] = options.states[i].stage[weights] >= PLACED
+        dearer *= RELUCTANCE
+        looks += 1
+    return [], looks
