@@ -11,20 +11,27 @@ MOST_ROUNDS, IDLE_ROUNDS = 8, 3
 """Paths solved, and how many of these in turn may bring nothing better."""
 RELUCTANCE = 1.01
 """How much dearer options not placed yet are taken to be after each look at some."""
+HOPELESS = 0.01
+"""Relative distance to what is known beyond which no further round follows."""
 CLOSE = 1e-4
 """Relative distance to the bounds at which nothing better is worth a round."""
 
 
 def plunge(
-    solver: WeightedSolver, weights: tuple[float, float], most_looks: float = np.inf
+    solver: WeightedSolver,
+    weights: tuple[float, float],
+    *,
+    known: float = np.inf,
+    most_looks: float = np.inf,
 ) -> float:
     """Hand on schedules near the least weighted cost, if placements near the bounds fit.
 
     Round by round the cheapest path of placed options is taken, and each of its options is mapped
     and fitted, whatever rivals there are: among very many alike a search that turns to the
     cheapest every time would end with none of them. Looks at options are those of an exact search,
-    so what they find out about bounds is true. It ends after `most_looks`. The relative distance
-    from the best schedule to the bounds.
+    so what they find out about bounds is true. It ends after `most_looks`, and where the first
+    round is far above the weighted cost `known`: what is near the bounds does not fit. The relative
+    distance from the best schedule to the bounds.
     """
     options = solver.options
     bounds = options.bounds(weights)
@@ -45,7 +52,7 @@ def plunge(
         best = min(best, found)
         floor = float(solver.paths.ahead(options.least(bounds))[solver.paths.end])
         distance = best / floor - 1
-        if idle == IDLE_ROUNDS or distance <= CLOSE:
+        if idle == IDLE_ROUNDS or best > known * (1 + HOPELESS) or distance <= CLOSE:
             break
     return distance
 

@@ -113,7 +113,7 @@ class Scout:
             return
         if self.objective is Objective.LATENCY:
             exact = WeightedSolver(self.pool, self.builder, self.limits, self.found)
-            if plunge(exact, (0.0, 1.0), FIRST_LOOKS) <= NEAR_ENOUGH:
+            if plunge(exact, (0.0, 1.0), most_looks=FIRST_LOOKS) <= NEAR_ENOUGH:
                 return
             # With energy free most mappings tie: some weight on it finds good ones soon.
             for share in (1.0, TIE_BREAK):

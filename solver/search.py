@@ -248,7 +248,7 @@ class Search:
                 break
             weights = tangent(self.objective, *corner)
             if not solver.options.states:
-                plunge(solver, weights)
+                plunge(solver, weights, known=self._cost_of_best(weights))
             optimum = solver.minimise(weights, self._cost_of_best(weights))
             if not np.isfinite(optimum.bound):
                 break  # nothing fits

@@ -62,5 +62,14 @@ def test_it_finds_what_is_near_the_optimum(seed: int, weights: tuple[float, floa
 def test_it_ends_after_its_looks() -> None:
     """Tests that without any looks nothing is found, and nothing said about distance."""
     found = Found(random_problem(Random(0), 2))
-    assert np.isinf(plunge(found.solver, (1.0, 0.0), 0))
+    assert np.isinf(plunge(found.solver, (1.0, 0.0), most_looks=0))
     assert not found.points
+
+
+def test_it_ends_where_it_is_hopeless() -> None:
+    """Tests that one round is the last where far less is known."""
+    problem = random_problem(Random(3), 2)
+    once, often = Found(problem), Found(problem)
+    plunge(once.solver, (0.0, 1.0), known=1.0)
+    plunge(often.solver, (0.0, 1.0))
+    assert len(once.points) <= 1 <= len(often.points)

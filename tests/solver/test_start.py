@@ -80,7 +80,7 @@ def test_a_search_that_finds_nothing_answers_with_it(
 
     monkeypatch.setattr("solver.search.Scout.run", lambda _: None)
     monkeypatch.setattr("solver.late_rules.PATIENT_STEPS", 0)
-    monkeypatch.setattr("solver.search.plunge", lambda *_: None)
+    monkeypatch.setattr("solver.search.plunge", lambda *_, **__: None)
     monkeypatch.setattr("solver.weighted.WeightedSolver.path", stop)
     found = solve(problem, tiles=parse_tiles(TILES), workers=1)
     assert found.schedule is not None
