@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from cost.capacity_bound import Occupancy
 from cost.stack_graph import StackGraph
 from cost.stack_tiles import TileKind
+from solver.pins import FETCHED, PhasePlaces
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,3 +55,20 @@ def fetching_edge(graph: StackGraph, kind: TileKind, tensor: int) -> int:
     if tensor < len(graph.layers):
         return -1
     return next((i for i in graph.readers[tensor] if kind.runs(graph.edges[i].layer)), -1)
+
+
+def fetched_places(
+    graph: StackGraph,
+    kind: TileKind,
+    edges: Sequence[int],
+    places: Sequence[tuple[int, ...]],
+) -> PhasePlaces:
+    """Of the `edges` into a layer those along which it fetches, and where tiles may be put first.
+
+    `places` [edge]: memories along the axes of the copy phase for the first edges.
+    """
+    return tuple(
+        (axis, FETCHED, of)
+        for axis, (i, of) in enumerate(zip(edges, places, strict=False))
+        if fetching_edge(graph, kind, graph.edges[i].tensor) == i
+    )

@@ -11,7 +11,7 @@ from cost.rules import RuleSet
 from cost.schedule import LayerTilePlan, Schedule, ScheduledMapping, TilePlan
 from problems.problem import Problem
 from solver.pinned_mappings import matches
-from solver.pins import PinnedLayer, Pins
+from solver.pins import FETCHED, PinnedLayer, Pins
 
 
 def pin_faults(problem: Problem, rules: RuleSet, schedule: Schedule, pins: Pins) -> Iterator[str]:
@@ -25,15 +25,40 @@ def pin_faults(problem: Problem, rules: RuleSet, schedule: Schedule, pins: Pins)
                 for pin in pinned:
                     if position.get(step.layer, -1) != pin.position:
                         continue
-                    for text in _broken(problem, rules, pin, tile, step):
+                    fetched = _fetched(problem, layers, tile, step)
+                    for text in _broken(problem, rules, pin, tile, step, fetched):
                         yield (
                             f"stack {number}: layer {step.layer} in columns {tile.columns}, rows "
                             f"{tile.rows} {text}"
                         )
 
 
+def _fetched(
+    problem: Problem, layers: tuple[int, ...], tile: TilePlan, step: LayerTilePlan
+) -> tuple[str, ...]:
+    """Memories in which a layer puts the tiles that it is the first to read from outside."""
+    known = {problem.workload.layers[p].name for p in layers}
+    for before in tile.layers:
+        sources = problem.workload.by_name[before.layer].sources
+        if before is not step:
+            known.update(sources)
+            continue
+        found = []
+        for source, memory in zip(sources, (step.producer, step.second), strict=False):
+            if source not in known and memory is not None:
+                found.append(memory)
+            known.add(source)
+        return tuple(found)
+    return ()
+
+
 def _broken(
-    problem: Problem, rules: RuleSet, pin: PinnedLayer, tile: TilePlan, step: LayerTilePlan
+    problem: Problem,
+    rules: RuleSet,
+    pin: PinnedLayer,
+    tile: TilePlan,
+    step: LayerTilePlan,
+    fetched: tuple[str, ...],
 ) -> Iterator[str]:
     own_weights = (
         not rules.charge_weight_arrival
@@ -48,6 +73,7 @@ def _broken(
         "O": (step.output,),
         "H": tuple(m for m in (step.h_use, step.h_make) if m is not None),
         "V": () if step.v is None else (step.v,),
+        FETCHED: fetched,
     }
     for what, memory in pin.memories:
         name = problem.hardware.memories[memory].name

@@ -17,7 +17,7 @@ from problems.schema import Amount, Count, Entry, LoopDim, Text
 from problems.schema_errors import parse
 from problems.workload import Layer
 from solver.pinned_mappings import check_mapping
-from solver.pins import CACHES, TENSORS, PinnedLayer, PinnedStack, Pins
+from solver.pins import CACHES, FETCHED, TENSORS, PinnedLayer, PinnedStack, Pins
 from solver.placements import memory_domains
 
 Size = Annotated[tuple[Count, Count], Field(strict=False)]
@@ -34,6 +34,7 @@ class MemoriesEntry(Entry):
     O: Text | None = None  # noqa: E741
     H: Text | None = None
     V: Text | None = None
+    F: Text | None = None
 
 
 class MappingEntry(Entry):
@@ -125,6 +126,15 @@ def _stack(
     for name, places in entry.memories.items():
         position = _inside(problem, name, layers, f"{where}.memories", file)
         memories[position] = _places(problem, position, places, f"{where}.memories.{name}", file)
+        here = {problem.workload.layers[p].name for p in layers}
+        if FETCHED in memories[position] and here.issuperset(
+            problem.workload.layers[position].sources
+        ):
+            raise ProblemError(
+                f"layer {name} reads no map from outside of this stack",
+                file=file,
+                key=f"{where}.memories.{name}.{FETCHED}",
+            )
     target = memories.get(layers[-1], {}).pop("O", None)
     if target is not None and ends["output_in"] not in (None, target):
         raise ProblemError(
@@ -185,7 +195,7 @@ def _places(
     """Memories by what rests in them."""
     layer = problem.workload.layers[position]
     found = {}
-    for what in (*TENSORS, *CACHES):
+    for what in (*TENSORS, *CACHES, FETCHED):
         name = getattr(entry, what)
         if name is None:
             continue
@@ -209,9 +219,10 @@ def _places(
 def _allowed(problem: Problem, layer: Layer, what: str) -> tuple[int, ...]:
     """Memories on the way of an operand that all the array shares; of caches, of I and O."""
     domains = memory_domains(problem.hardware)
-    if what in CACHES or (what != "W" and not layer.computes):
+    if what in CACHES or (what in ("I", "O") and not layer.computes):
         return domains.caches
-    return {"W": domains.weights, "I": domains.inputs, "O": domains.outputs}[what]
+    of = {"W": domains.weights, "I": domains.inputs, "O": domains.outputs, FETCHED: domains.inputs}
+    return of[what]
 
 
 def _mapping(

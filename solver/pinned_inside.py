@@ -17,7 +17,7 @@ from cost.rules import RuleSet
 from cost.schedule import ScheduledMapping
 from problems.problem import Problem
 from solver.pinned_mappings import matches, resting
-from solver.pins import LayerOfStack, PinnedLayer
+from solver.pins import LayerOfStack, PhasePlaces, PinnedLayer
 
 Memories = tuple[int, int, int]
 """Memories of W, I and O."""
@@ -41,6 +41,10 @@ class PinnedInside:
         self._pinned = list(self._layers.values())
         self._points: dict[tuple[int, int, int], dict[Memories, tuple[MappingPoint, ...]]] = {}
         self._known: dict[tuple[int, int, int, bool], list[ScheduledMapping] | None] = {}
+
+    def holds(self, stack: tuple[int, ...], position: int) -> bool:
+        """Whether anything of a layer of a stack is fixed."""
+        return (stack, position) in self._layers
 
     def number(
         self, stack: tuple[int, ...], position: int, size: tuple[int, int], *, own_weights: bool
@@ -168,14 +172,15 @@ class PinnedInside:
         costs: np.ndarray,
         stack: tuple[int, ...],
         position: int,
-        h_use: tuple[int, ...],
-        h_make: tuple[int, ...],
-        v: tuple[int, ...],
+        places_of: PhasePlaces,
     ) -> np.ndarray:
-        """Costs [producer, second, I, h_use, h_make, v, ..] of a copy phase, closed alike."""
+        """Costs [producer, second, I, h_use, h_make, v, ..] of a copy phase, closed alike.
+
+        `places_of`: what is placed along some axes, and where it may be.
+        """
         for pinned in self._layers.get((stack, position), ()):
             for what, memory in pinned.memories:
-                for axis, name, places in ((3, "H", h_use), (4, "H", h_make), (5, "V", v)):
+                for axis, name, places in places_of:
                     if what == name and places != (-1,):
                         costs = costs.copy()  # others have it, too
                         closed = [n for n, m in enumerate(places) if m != memory]

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from cost.overlap import OverlapMode
 from cost.schedule import ScheduledMapping
 
-TENSORS, CACHES = ("W", "I", "O"), ("H", "V")
-"""What a layer-tile keeps in a memory: its operands (both of a join are I), and the columns and
-rows that it shares with its neighbours."""
+TENSORS, CACHES, FETCHED = ("W", "I", "O"), ("H", "V"), "F"
+"""What a layer-tile keeps in a memory: its operands (both of a join are I), the columns and
+rows that it shares with its neighbours, and tiles from outside of its stack where the layer, if it
+fetches them, puts them first."""
+PhasePlaces = tuple[tuple[int, str, tuple[int, ...]], ...]
+"""Axis of a copy phase, one of CACHES or FETCHED, and memories along it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedLayer:
     """What is fixed of one layer (position) of a stack, in every kind of tile.
 
-    `memories`: (one of TENSORS or CACHES, memory). One of `mappings` is that of every
+    `memories`: (one of TENSORS, CACHES or FETCHED, memory). One of `mappings` is that of every
     layer-tile whose temporal loops are as long as those of some of them.
     """
 

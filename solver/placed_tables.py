@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cost.axis_tiles import AxisKind, axis_kinds
-from cost.copy_tables import WITHIN_O, WITHIN_W, build_copy_tables, copy_energy, phase_latency
+from cost.copy_tables import WITHIN_W, build_copy_tables, copy_energy, phase_latency
 from cost.overlap import OverlapMode
 from cost.phase_tables import Arrival, PhaseChoices, phase_table
 from cost.rules import RuleSet
@@ -17,7 +17,8 @@ from cost.stack_graph import StackGraph, stack_graph
 from cost.stack_tiles import StackTiling, TileKind, tile_stack
 from problems.problem import Problem
 from problems.workload import Operand
-from solver.kind_tables import KindTables, fetching_edge
+from solver.export_costs import export_costs
+from solver.kind_tables import KindTables, fetched_places, fetching_edge
 from solver.layer_tables import LayerTables, LayerTile, TileKey
 from solver.pinned_inside import FREE, PinnedInside
 from solver.pins import LayerOfStack
@@ -165,7 +166,7 @@ class PlacedTables(LayerTables):
             h_use.append(h_allowed[use_key] if use_key and used else (-1,))
             h_make.append(h_allowed[make_key] if make_key and made else (-1,))
             v.append(v_allowed if (uses_v or makes_v) and rows else (-1,))
-        exports = self._exports(graph, kind)
+        exports = export_costs(self.copies, domains, graph, kind)
         width = max(len(w) for w in weights)
         f = np.full((n, width, len(domains.inputs), len(domains.outputs), 2), np.inf)
         shape = [max(len(p) for p in axis) for axis in (h_use, h_make, v)]
@@ -188,11 +189,12 @@ class PlacedTables(LayerTables):
                 own_weights=self._maps_own_weights(option.layers[e], kind),
             )
             f[e] += exports[e][None, None]
+            edges = (primary[e], *(i for i in graph.edges_into[e] if i != primary[e]))
             table = self._phase(
                 option,
                 graph,
                 kind,
-                (primary[e], *(i for i in graph.edges_into[e] if i != primary[e])),
+                edges,
                 PhaseChoices(
                     producer=producers[e],
                     second=seconds[e],
@@ -203,8 +205,11 @@ class PlacedTables(LayerTables):
                 ),
                 same_h=use_key is not None and use_key == make_key,
             )
-            at = option.layers, option.layers[e]
-            table = self.inside.kept_phase(table, *at, h_use[e], h_make[e], v[e])
+            if self.inside.holds(option.layers, option.layers[e]):
+                caches = (3, "H", h_use[e]), (4, "H", h_make[e]), (5, "V", v[e])
+                fetched = fetched_places(graph, kind, edges, (producers[e], seconds[e]))
+                at = option.layers, option.layers[e]
+                table = self.inside.kept_phase(table, *at, (*caches, *fetched))
             pairs.append(table if seconds[e] != (-1,) else None)
             least = table.min(axis=1)
             a, b, c, d, k, _ = least.shape
@@ -267,24 +272,6 @@ class PlacedTables(LayerTables):
         """Memories in which the producer's tile on an edge may be."""
         inside = graph.edges[edge].tensor < len(graph.layers)
         return self.domains.outputs if inside else self.domains.inputs
-
-    def _exports(self, graph: StackGraph, kind: TileKind) -> np.ndarray:
-        """[layer, O, (pJ, cycles)] of writing out what is read outside of the stack, too."""
-        outputs, dram, tables = self.domains.outputs, self.domains.dram, self.copies
-        out = np.zeros((len(graph.layers), len(outputs), 2))
-        for e in graph.exports:
-            bits = kind.export_bits[e]
-            for o, memory in enumerate(outputs):
-                if memory == dram or bits == 0:
-                    continue
-                actions = np.array([[WITHIN_O, memory, dram, bits]], dtype=np.int64)
-                out[e, o] = (
-                    copy_energy(
-                        tables.hops, tables.ports, tables.costs, WITHIN_O, memory, dram, bits
-                    ),
-                    phase_latency(tables.hops, tables.ports, tables.n_ports, actions, 1),
-                )
-        return out
 
     def _phase(
         self,

@@ -43,10 +43,12 @@ def plunge(
             break
         for arc, i in path:
             state = options.state(arc, i)
-            while state.stage[weights] < SHARPENED and weights not in state.solved:
+            while np.isfinite(bounds[i]) and state.stage[weights] < SHARPENED:
+                solver.limits.left()
                 solver.steps.tighten(state, weights, np.inf, np.inf)
-            solver.steps.fit(state, weights)
-            bounds[i] = state.bound(weights)
+                bounds[i] = state.bound(weights)
+            if np.isfinite(bounds[i]):
+                solver.steps.fit(state, weights)
         found = solver.attained(weights)
         idle = 0 if found < best else idle + 1
         best = min(best, found)

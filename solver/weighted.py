@@ -72,12 +72,13 @@ class WeightedSolver:
         builder: ChoiceBuilder,
         limits: SearchLimits,
         found: Callable[[tuple[OptionPlan, ...]], object] | None = None,
-        bound: Callable[[WeightedOptimum], float] | None = None,
+        bound: Callable[[WeightedOptimum], float | None] | None = None,
         *,
         hasty: bool = False,
     ) -> None:
         self.found = found
         self.bound = bound
+        """Hears of rising bounds; may answer with the weighted cost of a schedule known by now."""
         self.pool = pool
         self.builder = builder
         self.limits = limits
@@ -106,7 +107,8 @@ class WeightedSolver:
                     potentials=paths.named(ahead),
                     survivors=len(options.states),
                 )
-                cutoff = min(cutoff, self.bound(so_far))
+                known = self.bound(so_far)
+                cutoff = cutoff if known is None else min(cutoff, known)
             found: tuple[OptionPlan, ...] = ()
             cost = np.inf
             if floor < cutoff * (1 - SAFETY):

@@ -62,11 +62,21 @@ def _draw(family: str, seed: int) -> _Drawn:
     return _Drawn(rng, problem, rules, stack, rng.choice(stack))
 
 
+def reads_first(drawn: _Drawn) -> bool:
+    """Whether the layer fetches all that it reads from outside of its stack, in every tile."""
+    workload = drawn.problem.workload
+    own = [s for s in workload.layers[drawn.position].sources if s not in drawn.names]
+    others = {s for p in drawn.stack if p != drawn.position for s in workload.layers[p].sources}
+    return bool(own) and len(set(own)) == len(own) and not others & set(own)
+
+
 def _pin_a_memory(drawn: _Drawn) -> tuple[PinnedLayer, Callable[..., bool]]:
     """A memory for something of a layer, and whether a layer-tile keeps to it."""
     layer = drawn.problem.workload.layers[drawn.position]
     domains = memory_domains(drawn.problem.hardware)
     places = {"I": domains.inputs, "O": domains.outputs, "H": domains.caches, "V": domains.caches}
+    if reads_first(drawn):
+        places["F"] = domains.inputs
     if layer.has_weights:
         places["W"] = domains.weights
     what = drawn.rng.choice(sorted(places))
@@ -82,6 +92,11 @@ def _pin_a_memory(drawn: _Drawn) -> tuple[PinnedLayer, Callable[..., bool]]:
             "O": (step.output,),
             "H": (step.h_use, step.h_make),
             "V": (step.v,),
+            "F": tuple(
+                place
+                for source, place in zip(layer.sources, (step.producer, step.second), strict=False)
+                if source not in drawn.names
+            ),
         }
         return all(place in (None, name) for place in held[what])
 

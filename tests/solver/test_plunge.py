@@ -12,8 +12,9 @@ from cost.rules import EXACT
 from problems import Problem
 from solver.choices import ChoiceBuilder
 from solver.limits import SearchLimits
+from solver.open_options import OptionState
 from solver.option_plan import OptionPlan
-from solver.option_steps import plan_cost
+from solver.option_steps import OptionSteps, plan_cost
 from solver.plunge import plunge
 from solver.prepare import cost_tables, search_limits
 from solver.prune import make_pool
@@ -73,3 +74,19 @@ def test_it_ends_where_it_is_hopeless() -> None:
     plunge(once.solver, (0.0, 1.0), known=1.0)
     plunge(often.solver, (0.0, 1.0))
     assert len(once.points) <= 1 <= len(often.points)
+
+
+def test_it_leaves_options_that_turn_out_to_have_no_placement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tests that a plunge ends where a closer look finds that nothing fits."""
+
+    def nothing_fits(
+        _: OptionSteps, state: OptionState, weights: tuple[float, float], *__: float
+    ) -> None:
+        state.planes.append((*weights, np.inf))
+
+    monkeypatch.setattr("solver.option_steps.OptionSteps.tighten", nothing_fits)
+    found = Found(random_problem(Random(3), 2))
+    assert np.isinf(plunge(found.solver, (0.0, 1.0)))
+    assert not found.points
