@@ -27,6 +27,7 @@ def _stack(problem: Problem, stack: StackPlan) -> PinnedStack:
             "O": {step.output for step in steps if position != layers[-1]},
             "H": {m for step in steps for m in (step.h_use, step.h_make)} - {None},
             "V": {step.v for step in steps} - {None},
+            "F": {step.producer for step in steps if _fetches(problem, layers, position)},
         }
         memories = tuple(
             (what, names.index(memory))
@@ -45,6 +46,14 @@ def _stack(problem: Problem, stack: StackPlan) -> PinnedStack:
         target=names.index(stack.target),
         inside=tuple(inside),
     )
+
+
+def _fetches(problem: Problem, layers: tuple[int, ...], position: int) -> bool:
+    """Whether a layer reads one map, from outside of its stack, and is alone in that."""
+    sources = problem.workload.layers[position].sources
+    names = {problem.workload.layers[p].name for p in layers}
+    others = {s for p in layers if p != position for s in problem.workload.layers[p].sources}
+    return len(sources) == 1 and not {*names, *others} & set(sources)
 
 
 def _distinct(steps: list[LayerTilePlan]) -> tuple[ScheduledMapping, ...]:

@@ -79,7 +79,7 @@ def test_a_saved_layer_is_a_pin(
     )
 
 
-@pytest.mark.parametrize("what", ["W", "I", "O", "H", "V"])
+@pytest.mark.parametrize("what", ["W", "I", "O", "H", "V", "F"])
 def test_a_place_that_is_not_best_is_kept(problem: Problem, result: Result, what: str) -> None:
     """Each of a layer's places where the optimum does not have it."""
     assert result.value is not None
@@ -162,7 +162,7 @@ def test_results_that_break_their_pins_are_refused(
     stack = pins["stacks"][0]
     document["space"] |= {"pins": pins, "stack_ranges": 1, "options": 1}
     assert verify(document, problem).problems == ()
-    for what in ("W", "I", "O", "H", "V"):
+    for what in ("W", "I", "O", "H", "V", "F"):
         changed = deepcopy(document)
         places = changed["space"]["pins"]["stacks"][0]["memories"]["first"]
         is_in = places.get(what, "buffer")  # I is in both, by kind of tile
@@ -189,12 +189,17 @@ def test_results_that_break_their_pins_are_refused(
     ("text", "wanted"),
     [
         ("memories: {frst: {W: buffer}}", "stacks[0].memories: no layer 'frst' in workload"),
-        ("memories: {first: {Z: buffer}}", "unknown key 'Z'; allowed: W, I, O, H, V"),
+        ("memories: {first: {Z: buffer}}", "unknown key 'Z'; allowed: W, I, O, H, V, F"),
         ("memories: {first: {W: bufer}}", "memories.first.W: no memory 'bufer' in"),
         (
             "memories: {first: {I: w_regs}}",
             "memories.first.I: no I of first can rest in w_regs, expected one of buffer, dram",
         ),
+        (
+            "memories: {second: {F: buffer}}",
+            "memories.second.F: layer second reads no map from outside of this stack",
+        ),
+        ("memories: {first: {F: w_regs}}", "no F of first can rest in w_regs, expected one of"),
         ("memories: {first: {H: o_regs}}", "no H of first can rest in o_regs, expected one of"),
         (
             "output_in: buffer, memories: {second: {O: dram}}",
