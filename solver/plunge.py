@@ -30,8 +30,8 @@ def plunge(
     and fitted, whatever rivals there are: among very many alike a search that turns to the
     cheapest every time would end with none of them. Looks at options are those of an exact search,
     so what they find out about bounds is true. It ends after `most_looks`, and where the first
-    round is far above the weighted cost `known`: what is near the bounds does not fit. The relative
-    distance from the best schedule to the bounds.
+    round finds nothing near the weighted cost `known`: what is near the bounds does not fit. The
+    relative distance from the best schedule to the bounds; infinite if there is none.
     """
     options = solver.options
     bounds = options.bounds(weights)

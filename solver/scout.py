@@ -18,7 +18,7 @@ from solver.weighted import EAGER_RISES, FIRST_RISES, STUBBORN_RISES, WeightedSo
 
 FIRST_LOOKS, NEAR_ENOUGH = 60, 0.03
 """Looks that a search by close bounds may take, and the relative distance of what it finds to the
-bounds at which dives are not worth it."""
+bounds at which dives are not worth it; only speed depends on them."""
 WHOLE_TRIES, LARGEST_OCTAVE = 4, 11
 """Options tried per octave of tile areas, and of all, for a first schedule of little latency;
 larger tiles take longer to try."""

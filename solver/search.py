@@ -37,7 +37,7 @@ NEAR, FAR = (0.01, 0.05), (0.1, 0.2)
 """How far above the bound of all an option's may be for its layer-tiles to be bounded, before and
 after the search for a first schedule; only speed depends on it."""
 CLOSE = 5e-3
-"""Relative gap at which no search for a first schedule is needed."""
+"""Relative gap at which no search for a first schedule is needed; only speed depends on it."""
 PART_SHARE, PART_WORTH_S = 0.4, 30.0
 """Share of a time limit that a search in a part of a large space may take, and the seconds left
 for which it is worth it."""
