@@ -24,7 +24,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@echo 'compiling the mapping search (once, about a minute)'
+	@echo 'compiling the mapping search (once, some minutes)'
 	-timeout 300 $(BIN)/fuseproof solve fsrcnn@meta-proto-df --tiles grid:4x108 --modes fully-cached > /dev/null
 	-timeout 100 $(BIN)/fuseproof solve fsrcnn@meta-proto-df --max-depth 1 --time-limit 20 > /dev/null
 	@touch $@

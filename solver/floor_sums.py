@@ -16,7 +16,7 @@ import numpy as np
 from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts
-from solver.layer_tables import NEVER
+from solver.layer_tables import NEVER, LayerTile
 from solver.least_by_rest import least_by_rest
 from solver.placements import weight_memories
 from solver.stack_tables import StackTables
@@ -145,12 +145,16 @@ class LayerSums:
         i, j = np.nonzero(self.missing(wanted, timed=timed))
         if not len(i):
             return
-        least = self._least(i, j, pause, timed=timed)
+        self._raise(i, j, self._least(i, j, pause, timed=timed))
+        (grid.sharp if timed else grid.quick)[i, j] = True
+
+    def _raise(self, i: np.ndarray, j: np.ndarray, least: np.ndarray) -> None:
+        """Put bounds [tile, way, variant, (pJ, cycles)] where they are above what there is."""
+        costs = self.grid.costs
         for n, way in enumerate(self.weights):
             for variant in range(4):
-                old = grid.costs[way, variant, i, j]
-                grid.costs[way, variant, i, j] = np.maximum(old, least[:, n, variant])
-        (grid.sharp if timed else grid.quick)[i, j] = True
+                old = costs[way, variant, i, j]
+                costs[way, variant, i, j] = np.maximum(old, least[:, n, variant])
 
     def _least(
         self, i: np.ndarray, j: np.ndarray, pause: Callable[[], object], *, timed: bool
@@ -159,10 +163,21 @@ class LayerSums:
         at = self.grid.widths[i], self.grid.heights[j]
         return least_by_rest(self.tables, self.layer, *at, pause, timed=timed)
 
+    def learn(self, tiles: set[LayerTile], pause: Callable[[], object]) -> None:
+        """Take over least bounds of `tiles`, each for all alike, that have risen since."""
+        grid = self.grid
+        i, j = np.nonzero(grid.sharp)
+        _, widths, heights = np.array(sorted(tiles), dtype=np.int64).T
+        risen = self.tables.size_codes(self.layer, widths, heights)
+        here = np.isin(self.tables.size_codes(self.layer, grid.widths[i], grid.heights[j]), risen)
+        if here.any():
+            self._raise(i[here], j[here], self._least(i[here], j[here], pause, timed=True))
+
     def codes(self, where: np.ndarray) -> list[int]:
         """A number for each size marked in `where` [w, h], the same for tiles that are alike."""
         i, j = np.nonzero(where)
-        return self.tables.size_codes(self.layer, self.grid.widths[i], self.grid.heights[j])
+        codes = self.tables.size_codes(self.layer, self.grid.widths[i], self.grid.heights[j])
+        return list(np.unique(codes).tolist())
 
     def promise(
         self, wanted: np.ndarray, weights: tuple[float, float], pause: Callable[[], object]

@@ -23,6 +23,8 @@ TILES_A_TURN = 32
 """Sizes of layer-tiles bounded between two looks at the clock."""
 KEPT_BOUNDS = 200_000
 """Layer-tiles whose bounds by placement are remembered, though none has asked for them yet."""
+ROUNDING = 1e-12
+"""Relative difference of bounds that is no news."""
 
 LayerTile = tuple[int, int, int]
 """Layer, width and height."""
@@ -86,11 +88,11 @@ class LayerTables:
         size = (height, width) if turned else (width, height)
         return TileKey((self._classes[layer], *size), turned)
 
-    def size_codes(self, layer: int, widths: np.ndarray, heights: np.ndarray) -> list[int]:
+    def size_codes(self, layer: int, widths: np.ndarray, heights: np.ndarray) -> np.ndarray:
         """A number for each size of tiles of a layer: equal where `tile_key` is."""
         low, high = np.minimum(widths, heights), np.maximum(widths, heights)
         across, down = (low, high) if self._symmetric[layer] else (widths, heights)
-        codes: list[int] = np.unique((across.astype(np.int64) << 32) + down).tolist()
+        codes: np.ndarray = (across.astype(np.int64) << 32) + down
         return codes
 
     def layer_bounds(self, layer: int, width: int, height: int) -> np.ndarray:
@@ -101,6 +103,16 @@ class LayerTables:
             found = lower_bounds(self.models[key[0]], self.tile_sizes(*key), timed=self.timed)
             self._bounds[key] = found
         return found
+
+    def raise_bounds(self, key: LayerTile, what: int, found: np.ndarray) -> bool:
+        """Take over bounds [W, I, O level] on pJ or cycles; False if none is above those known."""
+        known = self.layer_bounds(*key)
+        if not np.any(found > known[..., what] * (1 + ROUNDING)):
+            return False
+        higher = known.copy()
+        np.maximum(known[..., what], found, out=higher[..., what])
+        self._bounds[key] = higher
+        return True
 
     def bound_tiles(
         self, tiles: Iterable[LayerTile], pause: Callable[[], object] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -78,6 +78,19 @@ def least_by_rest(
         if not quick:
             tables.keep_bounds(some, found)
     return np.array([known[key] for key in keys])
+
+
+def reduce_again(tables: PlacedTables, tiles: Mapping[int, set[LayerTile]]) -> None:
+    """Bring what was found up to the bounds of layer-tiles that have risen since.
+
+    `tiles` by the layer that stands for all alike.
+    """
+    for (like, weights), known in tables.least.items():
+        keys = sorted(key for key in tiles.get(like, ()) if key in known)
+        if keys:
+            bounds = np.array([tables.layer_bounds(*key) for key in keys])
+            for key, least in zip(keys, _reduced(tables, bounds, weights), strict=True):
+                known[key] = np.maximum(known[key], least)
 
 
 def _at_innermost(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from cost.mapping_search import (
 )
 from cost.merged_loops import MergedLoops, merged_loops
 from cost.quick_mapping import quick_mapping
-from solver.layer_tables import TileKey
+from solver.layer_tables import LayerTile, TileKey
 from solver.limits import TooHardError
 from solver.pinned_inside import FREE, Memories
 from solver.stack_tables import StackTables
@@ -72,7 +72,9 @@ class MappingStore:
         self.pause = pause
         self.budget = np.inf
         """Nodes that searches may look at before they raise TooHardError."""
-        self._costs: dict[tuple[object, ...], dict[Memories, float]] = {}
+        self._costs: dict[
+            tuple[LayerTile, tuple[float, float], tuple[float, ...] | None], dict[Memories, float]
+        ] = {}
         self._searches: dict[MappedTile, BestSearch] = {}
         self._awake: dict[MappedTile, int] = {}
         """Bytes of tables of unfinished searches, those left longest first."""
@@ -95,7 +97,15 @@ class MappingStore:
                 memories: min(weigh_point(weights, point) for point in points)
                 for memories, points in self._pinned(key).items()
             }
-        return self._costs.get((*key.like, weights, budget), {})
+        return self._costs.get((key.like, weights, budget), {})
+
+    def known(
+        self, weights: tuple[float, float]
+    ) -> Iterator[tuple[LayerTile, Mapping[Memories, float]]]:
+        """Layer-tiles, each for all alike, with their `costs` where memories are free for them."""
+        for (like, for_weights, budget), costs in self._costs.items():
+            if for_weights == weights and budget is None:
+                yield like, costs
 
     def best(self, tile: MappedTile) -> tuple[MappingPoint, ...] | None:
         """The best mapping if it is known; empty where nothing fits."""
@@ -117,7 +127,7 @@ class MappingStore:
         tile = self._plain(tile)
         if self.best(tile) is not None:
             return False
-        costs = self._costs.setdefault((*tile.key.like, tile.weights, tile.budget), {})
+        costs = self._costs.setdefault((tile.key.like, tile.weights, tile.budget), {})
         if tile.memories not in costs and tile.weights[1] > 0:
             mixed = mixed_bound(*self._subject(tile), tile.weights)
             costs[tile.memories] = max(bound, mixed)
@@ -277,7 +287,7 @@ class MappingStore:
 
     def _search(self, tile: MappedTile, bound: float) -> int:
         """One step of the search for a tile's best mapping; the nodes looked at."""
-        costs = self._costs.setdefault((*tile.key.like, tile.weights, tile.budget), {})
+        costs = self._costs.setdefault((tile.key.like, tile.weights, tile.budget), {})
         budget = None if tile.budget is None else np.array(tile.budget)
         if tile.weights[1] <= 0 and tile not in self._searches:
             # The order of loops, which is what takes searching, matters to latency alone.

@@ -102,6 +102,15 @@ class OpenOptions:
         self.sizes = np.array([arc.end - arc.start for arc in self.arcs], dtype=np.int64)
         """Options of every arc."""
 
+    def refresh(self) -> None:
+        """Take over bounds of the pool that have risen since."""
+        energies = [r.energy[tuple(places.T)] for r, places in self._places]
+        latencies = [r.latency[tuple(places.T)] for r, places in self._places]
+        if energies:
+            self.energy, self.latency = np.concatenate(energies), np.concatenate(latencies)
+        for i, state in self.states.items():
+            state.floor = float(self.energy[i]), float(self.latency[i])
+
     def arc_of(self, index: int) -> int:
         """Number of the arc on which option `index` lies."""
         return bisect_right(self._ends, index)

@@ -33,7 +33,7 @@ from solver.stack_option import StackOption
 
 Ways = tuple[tuple[int, ...], ...]
 """Memories in which weights may rest, by the way that they take."""
-KEPT_AXES, KEPT_TILINGS = 1024, 16384
+KEPT_AXES, KEPT_TILINGS = 16384, 16384
 """Tilings of one axis and of stacks remembered at a time."""
 
 

@@ -12,6 +12,7 @@ from cost.stack_graph import stack_graph
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts, axis_counts
 from solver.floor_sums import AllFetched, Fetched, LayerSums, layer_sums
+from solver.layer_tables import LayerTile
 from solver.space import StackRange
 from solver.stack_option import StackOption
 from solver.stack_tables import StackTables
@@ -261,6 +262,13 @@ class Screen:
                     self.layers[layer].sharpen(wanted[layer], pause, timed=timed)
         finally:
             self._known = {key: sums for key, sums in self._known.items() if key[1] not in touched}
+
+    def learn(self, tiles: Mapping[int, set[LayerTile]], pause: Callable[[], object]) -> None:
+        """Take over the least bounds of layer-tiles that have risen, by the layer for all alike."""
+        touched = {n for n in self.layers if self.tables.alike(n) in tiles}
+        self._known = {key: sums for key, sums in self._known.items() if key[1] not in touched}
+        for layer in touched:
+            self.layers[layer].learn(tiles[self.tables.alike(layer)], pause)
 
     def wanted(self, near: Near, layers: Iterable[int] | None = None) -> Wanted:
         """Sizes of layer-tiles that occur in options that matter, of all layers or of some."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from solver.choices import ChoiceBuilder
 from solver.guesses import Guesses
+from solver.learn import learn
 from solver.limits import SearchLimits, TooHardError
 from solver.open_options import OpenOptions, OptionState
 from solver.option_plan import OptionPlan
@@ -29,6 +30,8 @@ WARY_RISE = 1.1
 MANY_LOOKS, RELUCTANT = 512, 1.25
 """Looks at options after which a dive takes all that is not solved to be so much dearer, again and
 again."""
+LOOKS_A_LESSON = 128
+"""Options with their mappings searched after which all are bounded anew by what was learnt."""
 LOOKED_AHEAD = 16
 """Options bounded at a time in the lazy search."""
 FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
@@ -88,6 +91,7 @@ class WeightedSolver:
         self.steps = OptionSteps(builder, limits, hasty=hasty)
         self.looks = 0
         """Looks at options in dives so far."""
+        self._next_lesson = 1
 
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
         """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
@@ -96,6 +100,9 @@ class WeightedSolver:
         least = options.least(bounds)
         while True:
             self.limits.left()
+            if self._learns(weights):
+                np.maximum(bounds, options.bounds(weights), out=bounds)
+                least = options.least(bounds)
             ahead = paths.ahead(least)
             floor = float(ahead[paths.end])
             if self.bound is not None:
@@ -159,6 +166,17 @@ class WeightedSolver:
                 potentials=paths.named(ahead),
                 survivors=len(options.states),
             )
+
+    def _learns(self, weights: tuple[float, float]) -> bool:
+        """Have what many looks found out about layer-tiles raise the bounds of all options."""
+        looks = self.steps.counts["sharpened"]
+        if looks < self._next_lesson:
+            return False
+        self._next_lesson = looks + LOOKS_A_LESSON
+        if not learn(self.pool, self.builder.mappings, weights, self.limits.left):
+            return False
+        self.options.refresh()
+        return True
 
     def look_ahead(
         self,

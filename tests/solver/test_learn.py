@@ -1,0 +1,83 @@
+"""What searches for mappings teach about all options that have such layer-tiles."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from cost.rules import EXACT
+from problems import load_problem
+from solver.choices import ChoiceBuilder
+from solver.learn import learn
+from solver.prepare import cost_tables
+from solver.prune import Pool, make_pool
+from solver.screen import Screen
+from solver.space import parse_tiles, stack_ranges
+from solver.stack_tables import StackTables
+from tests.solver.test_screen import FAMILIES, MODES, check_solved, sharpen_all
+
+WEIGHTS = [(1.0, 0.0), (0.0, 1.0)]
+
+
+def pool_of(name_or_problem, tiles: str) -> tuple[StackTables, Pool]:  # type: ignore[no-untyped-def]
+    """All options of a problem with their layer-tiles bounded."""
+    problem = load_problem(name_or_problem) if isinstance(name_or_problem, str) else name_or_problem
+    tables = cost_tables(problem, EXACT)
+    pool = make_pool(Screen(tables, stack_ranges(problem, EXACT, parse_tiles(tiles), MODES, None)))
+    sharpen_all(pool)
+    return tables, pool
+
+
+def bounds_of(pool: Pool, weights: tuple[float, float]) -> list[np.ndarray]:
+    """Bounds of all options by range."""
+    return [r.energy.copy() if weights[0] else r.latency.copy() for r in pool.ranges]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
+def test_what_is_learnt_is_true(family) -> None:  # type: ignore[no-untyped-def]
+    """Tests that no option costs less than its bound once the mappings of some are searched."""
+    risen = 0
+    for seed in range(6):
+        rng = Random(seed)
+        problem = family(rng, levels=2 + seed % 2, tight=1.0 + seed % 3)
+        tables, pool = pool_of(problem, "all")
+        for weights in WEIGHTS:
+            builder = ChoiceBuilder(tables)
+            options = [found[1] for r in pool.ranges for found in r.options()]
+            for option in rng.sample(options, min(4, len(options))):
+                builder.sharpen(option, weights, np.inf)
+            before = bounds_of(pool, weights)
+            learn(pool, builder.mappings, weights, lambda: None)
+            after = bounds_of(pool, weights)
+            assert all((a >= b).all() for a, b in zip(after, before, strict=True))
+            risen += sum(
+                int((a > b * (1 + 1e-9)).sum()) for a, b in zip(after, before, strict=True)
+            )
+            assert not learn(pool, builder.mappings, weights, lambda: None)  # no news
+        check_solved(tables, pool, rng)
+    assert risen > 50
+
+
+def test_one_option_teaches_about_many() -> None:
+    """Tests that latencies of options of a network rise by the mappings of a single one."""
+    tables, pool = pool_of("fsrcnn@meta-proto-df", "grid:60,96x72,68")
+    builder = ChoiceBuilder(tables)
+    weights = (0.0, 1.0)
+    before = bounds_of(pool, weights)
+    most = max(pool.ranges, key=lambda r: len(r.screened.range.layers))
+    builder.sharpen(most.options()[-1][1], weights, np.inf)
+    assert learn(pool, builder.mappings, weights, lambda: None)
+    after = bounds_of(pool, weights)
+    risen = [int((a > b).sum()) for a, b in zip(after, before, strict=True)]
+    assert sum(n > 0 for n in risen) > 10
+    assert sum(risen) > 20
+
+
+def test_weights_of_both_teach_nothing() -> None:
+    """Tests that bounds by pJ and by cycles stay as they are where both count."""
+    tables, pool = pool_of("fsrcnn@meta-proto-df", "grid:60x72")
+    builder = ChoiceBuilder(tables)
+    builder.sharpen(pool.ranges[0].options()[0][1], (1.0, 100.0), np.inf)
+    assert not learn(pool, builder.mappings, (1.0, 100.0), lambda: None)
