@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -132,6 +132,8 @@ class KnownCosts:
             return tile
         sizes = self.tables.domains.sizes_bits
         free = [size - maps.get(memory, 0) for memory, size in enumerate(sizes)]
+        if _fits(best[0].held_bits, free):
+            return tile
         graph = self.tables.graph(option.layers)
         for i in graph.edges_into[e]:
             # A map that is read or made in place takes its own room.
@@ -140,7 +142,7 @@ class KnownCosts:
         if e == len(option.layers) - 1 and memories[2] == option.target:
             free[option.target] += kind.kind.output_bits[e]
         budget = tuple(float(min(bits, size)) for bits, size in zip(free, sizes, strict=True))
-        if all(held <= bits for held, bits in zip(best[0].held_bits, budget, strict=True)):
+        if _fits(best[0].held_bits, budget):
             return tile
         return replace(tile, budget=budget)
 
@@ -326,3 +328,8 @@ class KnownCosts:
             total += count * float(value)
             picks.append(pick)
         return total, picks
+
+
+def _fits(held_bits: Sequence[int], free_bits: Sequence[float]) -> bool:
+    """Whether a mapping takes no more of any memory than is free."""
+    return all(held <= free for held, free in zip(held_bits, free_bits, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from solver.nearest import Nearest
 from solver.option_steps import PLACED, SHARPENED
 from solver.weighted import WeightedSolver
 
@@ -52,6 +53,8 @@ def plunge(
         found = solver.attained(weights)
         idle = 0 if found < best else idle + 1
         best = min(best, found)
+        if solver.learns(weights):
+            np.maximum(bounds, options.bounds(weights), out=bounds)
         floor = float(solver.paths.ahead(options.least(bounds))[solver.paths.end])
         distance = best / floor - 1
         if idle == IDLE_ROUNDS or best > known * (1 + HOPELESS) or distance <= CLOSE:
@@ -71,6 +74,7 @@ def _placed_path(
     for i, state in options.states.items():
         placed[i] = state.stage.get(weights, 0) >= PLACED
     dearer, looks = 1.0, 0
+    nearest = Nearest(options.sizes)
     while looks < most_looks:
         taken = np.where(placed, bounds, bounds * dearer)
         least = options.least(taken)
@@ -82,7 +86,7 @@ def _placed_path(
         if not rough:
             return path, looks
         others = paths.through(least, ahead)
-        for i in solver.look_ahead(weights, bounds, others, np.inf, rough):
+        for i in solver.look_ahead(weights, bounds, others, np.inf, rough, nearest):
             placed[i] = options.states[i].stage[weights] >= PLACED
         dearer *= RELUCTANCE
         looks += 1

@@ -17,6 +17,7 @@ from solver.choices import ChoiceBuilder
 from solver.guesses import Guesses
 from solver.learn import learn
 from solver.limits import SearchLimits, TooHardError
+from solver.nearest import Nearest
 from solver.open_options import OpenOptions, OptionState
 from solver.option_plan import OptionPlan
 from solver.option_steps import DIVING_SLACK, PLACED, SHARPENED, SOLVED, OptionSteps
@@ -91,16 +92,17 @@ class WeightedSolver:
         self.steps = OptionSteps(builder, limits, hasty=hasty)
         self.looks = 0
         """Looks at options in dives so far."""
-        self._next_lesson = 1
+        self._lesson = 0
 
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
         """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
         options, paths = self.options, self.paths
         bounds = options.bounds(weights)
         least = options.least(bounds)
+        nearest = Nearest(options.sizes)
         while True:
             self.limits.left()
-            if self._learns(weights):
+            if self.learns(weights, LOOKS_A_LESSON):
                 np.maximum(bounds, options.bounds(weights), out=bounds)
                 least = options.least(bounds)
             ahead = paths.ahead(least)
@@ -125,7 +127,7 @@ class WeightedSolver:
                 ]
                 if rough:
                     others = paths.through(least, ahead)
-                    self.look_ahead(weights, bounds, others, cutoff, rough)
+                    self.look_ahead(weights, bounds, others, cutoff, rough, nearest)
                     least = options.least(bounds)
                     continue
                 open_places = [
@@ -167,12 +169,15 @@ class WeightedSolver:
                 survivors=len(options.states),
             )
 
-    def _learns(self, weights: tuple[float, float]) -> bool:
-        """Have what many looks found out about layer-tiles raise the bounds of all options."""
+    def learns(self, weights: tuple[float, float], most_looks: int = 0) -> bool:
+        """Have what looks found out about layer-tiles raise the bounds of all options.
+
+        False if it is no news, or was done at most so many looks ago.
+        """
         looks = self.steps.counts["sharpened"]
-        if looks < self._next_lesson:
+        if looks - self._lesson <= most_looks:
             return False
-        self._next_lesson = looks + LOOKS_A_LESSON
+        self._lesson = looks
         if not learn(self.pool, self.builder.mappings, weights, self.limits.left):
             return False
         self.options.refresh()
@@ -185,8 +190,9 @@ class WeightedSolver:
         others: np.ndarray,
         cutoff: float,
         rough: list[int],
+        nearest: Nearest,
     ) -> list[int]:
-        """Bound `rough` options and others of cheap paths; all that it looked at.
+        """Bound `rough` options and others of cheap paths, the `nearest`; all that it looked at.
 
         Their `bounds` are raised. `others` [arc]: what else a path through an arc costs.
 
@@ -194,16 +200,19 @@ class WeightedSolver:
         the others soon will: together they take less time.
         """
         options = self.options
-        through = bounds + np.repeat(others, options.sizes)
-        order = np.argpartition(through, min(LOOKED_AHEAD, len(through) - 1))[:LOOKED_AHEAD]
-        order = order[through[order] < cutoff * (1 - SAFETY)]
-        most = float(through[order].max(initial=0.0))
+        near = {
+            i: float(bounds[i] + others[options.arc_of(i)])
+            for i in nearest.find(bounds, others, LOOKED_AHEAD).tolist()
+        }
+        near = {i: through for i, through in near.items() if through < cutoff * (1 - SAFETY)}
+        most = max(near.values(), default=0.0)
         states, enough = [], []
-        for i in dict.fromkeys([*rough, *order.tolist()]):
-            state = options.state(options.arc_of(i), i)
+        for i in dict.fromkeys([*rough, *near]):
+            arc = options.arc_of(i)
+            state = options.state(arc, i)
             if state.stage.get(weights, 0) < PLACED:
                 states.append((i, state))
-                enough.append(float(bounds[i]) + most - float(through[i]))
+                enough.append(most - float(others[arc]))
         self.steps.bound([state for _, state in states], weights, np.array(enough))
         for i, state in states:
             bounds[i] = state.bound(weights)
