@@ -271,12 +271,11 @@ def axis_kinds(
     for step in walk.edges:
         rows += list(step.values())
     rows += [uses, makes] if merge else [uses, makes, first, last, before_last]
-    table = np.array(rows, dtype=np.int64).T
-    _, where, kind_of = np.unique(table, axis=0, return_index=True, return_inverse=True)
-    kind_of = kind_of.ravel()
+    alike: dict[bytes, list[int]] = {}
+    for c, column in enumerate(np.array(rows, dtype=np.int64).T):
+        alike.setdefault(column.tobytes(), []).append(c)
     kinds = []
-    for k in np.argsort(where, kind="stable").tolist():
-        at = np.flatnonzero(kind_of == k)
+    for at in map(np.array, alike.values()):
         c = int(at[0])
         kinds.append(
             AxisKind(
