@@ -145,6 +145,9 @@ def joint_overflows(
                 held = layer_tile.total_bits(memory) + resting.get(memory, 0)
                 held += waiting.get(memory, 0)
                 held -= in_place.get(memory, 0) + own.get(memory, 0)
+                if view.layers[n].computes:
+                    # A mapping has to fit by itself, padding included, wherever its maps lie.
+                    held = max(held, layer_tile.total_bits(memory))
                 if held > level.size_bits:
                     yield (
                         f"tiles of columns {tile.columns} and rows {tile.rows}: layer "

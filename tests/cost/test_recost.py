@@ -13,6 +13,8 @@ from cost.recost import CAUSES, COPIES, MAC, recost
 from cost.rules import DEFINES, EXACT, RULE_SETS, RuleSet
 from cost.schedule import LayerTilePlan, Schedule, ScheduledMapping, StackPlan, TilePlan
 from problems import Layer, LayerKind, Problem, Workload, load_problem
+from problems.workload import Padding
+from solver.objective import Objective
 from solver.solve import solve
 from solver.space import parse_tiles
 from tests.cost.small_hardware import SMALL, layer
@@ -96,6 +98,39 @@ def test_one_layer_by_hand(rules: RuleSet) -> None:
     assert shares.energy_by_operand[MAC] == 8 * SMALL.mac_pj
     assert found.energy_pj == schedule.energy_pj
     assert found.latency_cycles == schedule.latency_cycles
+
+
+def test_a_mapping_fits_by_itself_where_it_reads_a_map_in_place() -> None:
+    """Tests a tile that takes more with its padding than the whole map that it is read from.
+
+    By hand: 3 x 3 positions of 2 channels of 8 bits, out of a map of 2 x 2, and an output of 8.
+    """
+    first = replace(ONE, name="first", loops=tuple((ONE.sizes | {"OY": 2}).items()))
+    second = replace(
+        first,
+        name="second",
+        kind=LayerKind.CONV,
+        sources=("first",),
+        loops=tuple((first.sizes | {"FX": 3, "FY": 3}).items()),
+        padding=Padding(left=1, right=1, top=1, bottom=1),
+    )
+    problem, _ = one_layer(EXACT)
+    workload = replace(problem.workload, input_height=2, layers=(first, second))
+    problem = replace(problem, workload=workload)
+    mode = (OverlapMode.FULLY_RECOMPUTE,)
+    result = solve(problem, objective=Objective.ENERGY, modes=mode, max_depth=1, workers=1)
+    schedule = result.schedule
+    assert schedule is not None
+    (step,) = (tile.layers[0] for tile in schedule.stacks[1].tiles)
+    assert schedule.stacks[1].source == step.producer == step.operand == "buffer"
+    assert (step.width, step.height, step.output) == (1, 1, "dram")
+    needed = 3 * 3 * 2 * 8 + 8
+    for bits, fits in ((needed, True), (needed - 1, False)):
+        memories = tuple(
+            replace(m, size_bits=bits) if m.name == "buffer" else m for m in SMALL.memories
+        )
+        less = replace(problem, hardware=replace(SMALL, memories=memories))
+        assert recost(less, schedule, EXACT).ok is fits
 
 
 @pytest.fixture(scope="module")
