@@ -249,6 +249,9 @@ class Search:
             weights = tangent(self.objective, *corner)
             if not solver.options.states:
                 plunge(solver, weights, known=self._cost_of_best(weights))
+                pool.prune(self.objective, self.incumbent, weights)
+                if is_sparse(pool):
+                    solver = solver.over(survivors(pool))
             optimum = solver.minimise(weights, self._cost_of_best(weights))
             if not np.isfinite(optimum.bound):
                 break  # nothing fits

@@ -94,6 +94,10 @@ class WeightedSolver:
         """Looks at options in dives so far."""
         self._lesson = 0
 
+    def over(self, pool: Pool) -> WeightedSolver:
+        """One over another pool: it knows the mappings, but what was learnt of options is gone."""
+        return WeightedSolver(pool, self.builder, self.limits, self.found, self.bound)
+
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
         """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
         options, paths = self.options, self.paths
