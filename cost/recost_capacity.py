@@ -194,14 +194,11 @@ def standing_bits(view: StackView) -> dict[int, int]:
         if memory is not None:
             add(memory, layer.weight_volume_bits)
     for layer in view.layers:
-        for memory in cache_memories(view.plan, layer.name, "h"):
-            for source in layer.sources:
-                if view.whole_map(source) != memory:
-                    add(memory, h_cache_bits(view, (source, layer.name)))
-        for memory in cache_memories(view.plan, layer.name, "v"):
-            for source in layer.sources:
-                if view.whole_map(source) != memory:
-                    add(memory, v_cache_bits(view, (source, layer.name)))
+        for which, bits_of in (("h", h_cache_bits), ("v", v_cache_bits)):
+            for memory in cache_memories(view.plan, layer.name, which):
+                for source in layer.sources:
+                    if view.whole_map(source) != memory:
+                        add(memory, bits_of(view, (source, layer.name)))
     if view.plan.carried is not None:
         add(view.plan.source, map_bits(view.workload, view.plan.carried))
     add(view.plan.target, map_bits(view.workload, view.plan.layers[-1]))
