@@ -32,7 +32,8 @@ MANY_LOOKS, RELUCTANT = 512, 1.25
 """Looks at options after which a dive takes all that is not solved to be so much dearer, again and
 again."""
 LOOKS_A_LESSON = 128
-"""Options with their mappings searched after which all are bounded anew by what was learnt."""
+"""Looks at the mappings of options after which all are bounded anew by what was learnt; only speed
+depends on it."""
 LOOKED_AHEAD = 16
 """Options bounded at a time in the lazy search."""
 FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
@@ -93,6 +94,7 @@ class WeightedSolver:
         self.looks = 0
         """Looks at options in dives so far."""
         self._lesson = 0
+        """Options that had mappings searched when something was last learnt of it."""
 
     def over(self, pool: Pool) -> WeightedSolver:
         """One over another pool: it knows the mappings, but what was learnt of options is gone."""
