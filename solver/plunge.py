@@ -74,7 +74,7 @@ def _placed_path(
     for i, state in options.states.items():
         placed[i] = state.stage.get(weights, 0) >= PLACED
     dearer, looks = 1.0, 0
-    # An option once placed is no longer dearer, and so are paths through it: then `nearest` may leave
+    # An option once placed is no longer dearer, nor are paths through it: then `nearest` may leave
     # out some of the cheapest, which are looked at later.
     nearest = Nearest(options.sizes)
     while looks < most_looks:
