@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -14,16 +13,20 @@ from cost.shared_prices import add_shifts, occupancy_of
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables
 from solver.known_placement import KnownPlacement
-from solver.mapping_store import EQUAL, MappedTile
+from solver.mapping_store import MappedTile
 from solver.option_choices import NOTHING, LayerChoice, OptionChoices, PhaseChoice
+from solver.option_plan import OptionPlan
 from solver.places import Fitting
 from solver.shared_kinds import through_entries
 from solver.stack_option import StackOption
 from solver.stack_tables import PRICE_ROUNDS
+from solver.staircase import EQUAL
 
 EFFORT = 2e5
 """Nodes of search for a mapping after which other options may have become more promising; only
 speed depends on it."""
+FIT_EFFORT = 2e4
+"""The same for a mapping that fits a placement which need not be the best."""
 MARGIN = 1e-9
 """Relative slack added before an entry is dropped: float sums in another order differ."""
 
@@ -45,11 +48,6 @@ class _Tile:
 class ChoiceBuilder(KnownPlacement):
     """Builds `OptionChoices`, remembering the Pareto sets of layer-tiles; see `KnownCosts`."""
 
-    @cached_property
-    def _fresh(self) -> set[MappedTile]:
-        """Layer-tiles whose mappings were asked for since the last build."""
-        return set()
-
     def fitted(
         self, option: StackOption, weights: tuple[float, float], fitting: Fitting
     ) -> OptionChoices | None:
@@ -59,12 +57,22 @@ class ChoiceBuilder(KnownPlacement):
         """
         tiling, kinds = self._kinds(option)
         layers, phases = [], []
+        tiles = {
+            (k, e): self._tile(option, kinds[k], e, memories, weights)
+            for (k, e), memories in fitting.places.layers.items()
+            if tiling.graph.layers[e].computes
+        }
+        if np.isinf(self.patience):
+            # What else would do costs as much to find, and says nothing of other placements.
+            self.mappings.find_within(
+                [(t, fitting.budgets[at]) for at, t in tiles.items() if self.mappings.best(t)],
+                FIT_EFFORT,
+            )
         for (k, e), memories in fitting.places.layers.items():
             kind = kinds[k]
             point, held = NOTHING, np.zeros(len(self.tables.domains.sizes_bits), dtype=np.int64)
             if tiling.graph.layers[e].computes:
-                tile = self._tile(option, kind, e, memories, weights)
-                found = self.mappings.cheapest_within(tile, fitting.budgets[k, e])
+                found = self.mappings.cheapest_within(tiles[k, e], fitting.budgets[k, e])
                 if not found:
                     return None
                 point = found[0]
@@ -118,7 +126,6 @@ class ChoiceBuilder(KnownPlacement):
         self, option: StackOption, weights: tuple[float, float], reach: float
     ) -> OptionChoices:
         """All choices through which the option costs at most `reach`."""
-        self._fresh.clear()
         tiling, kinds = self._kinds(option)
         reduced = self._through(option, weights)
         floor = sum(
@@ -276,27 +283,39 @@ class ChoiceBuilder(KnownPlacement):
         return found
 
     def search(
-        self,
-        choice: LayerChoice,
-        choices: OptionChoices,
-        weights: tuple[float, float],
-        cutoff: float,
-    ) -> None:
-        """Search the mappings of a choice that has none yet; later builds will know them."""
-        kind = choices.tables[choice.kind]
-        tile = self._tile(choices.option, kind, choice.layer, choice.memories, weights)
-        tile = replace(tile, key=tile.key.plain)
-        if tile in self._fresh:
-            return  # another kind of tile of the same size asked already
-        self._fresh.add(tile)
-        best = self.mappings.best(tile)
-        if best is None:
-            bound = weights[0] * choice.energy_pj + weights[1] * choice.latency_cycles
-            self.mappings.find_best(tile, bound, self.patience, EFFORT)
-            if self.mappings.is_hard(tile, self.patience):
+        self, plan: OptionPlan, weights: tuple[float, float]
+    ) -> dict[tuple[int, int], MappingPoint]:
+        """Search mappings of a plan's choices that have none yet; later builds will know them.
+
+        Those that are best beside all else in the plan, by (kind, layer); not all may be known.
+        """
+        choices = plan.choices
+        open_ = {at: layer for at, layer in plan.layers.items() if layer.point is None}
+
+        def tile_of(at: tuple[int, int]) -> MappedTile:
+            layer = open_[at]
+            kind = choices.tables[layer.kind]
+            return self._tile(choices.option, kind, layer.layer, layer.memories, weights)
+
+        while bounds := {
+            tile: weights[0] * layer.energy_pj + weights[1] * layer.latency_cycles
+            for at, layer in open_.items()
+            if self.mappings.best(tile := tile_of(at)) is None
+        }:
+            self.mappings.find_all(bounds, self.patience, EFFORT)
+            hard = [tile for tile in bounds if self.mappings.is_hard(tile, self.patience)]
+            for tile in hard:
                 self._makes_do(tile)
-        elif best:
-            self.mappings.widen(tile, cutoff * (1 + MARGIN))
+            if hard or any(self.mappings.best(tile) is None for tile in bounds):
+                break
+        known = {at: tile for at in open_ if self.mappings.best(tile := tile_of(at))}
+        self.mappings.find_within([(t, plan.free_bits[at]) for at, t in known.items()], EFFORT)
+        found = {}
+        for at, tile in known.items():
+            point = self.mappings.staircase(tile).within(plan.free_bits[at])[1]
+            if point is not None:
+                found[at] = point
+        return found
 
     def _mappings(self, tile: _Tile, others: np.ndarray) -> list[LayerChoice]:
         """Choices for one placement of one layer-tile that may be part of an optimum.
@@ -353,20 +372,24 @@ class ChoiceBuilder(KnownPlacement):
         cost = weigh_point(weights, first)
         cutoff = cost + tile.spare
         room = self.tables.domains.sizes_bits
-        shared = self.mappings.shared(mapped) - {self.tables.domains.dram}
         if not self.tables.rules.joint_capacity:
             return [known(first)]
-        reached, points = self.mappings.front(mapped)
-        for point in points:
+        stairs = self.mappings.staircase(mapped)
+        for point in stairs.points:
             if weigh_point(weights, point) > cost * (1 + EQUAL):
                 continue
-            if all(point.held_bits[m] + others[m] <= room[m] for m in shared):
+            if all(point.held_bits[m] + others[m] <= room[m] for m in stairs.shared):
                 return [known(point)]
-            if all(point.held_bits[m] <= least[m] for m in shared):
+            if all(point.held_bits[m] <= least[m] for m in stairs.shared):
                 return [known(point)]
-        kept = [known(p) for p in points if weigh_point(weights, p) <= cutoff * (1 + MARGIN)]
-        if reached < cutoff * (1 - MARGIN):
-            # What costs more than was looked at may hold less: a bound stands for it.
-            scale = reached / cost
-            kept.append(choice(first.energy_pj * scale, first.latency_cycles * scale, least, None))
+        most = cutoff * (1 + MARGIN)
+        kept = [known(p) for p in stairs.points if weigh_point(weights, p) <= most]
+        for corner in stairs.corners:
+            # What is not known yet may hold less: a bound stands for it.
+            if corner.cost <= most:
+                scale = corner.cost / cost
+                held = tuple(max(bits) for bits in zip(least, corner.least_bits, strict=True))
+                kept.append(
+                    choice(first.energy_pj * scale, first.latency_cycles * scale, held, None)
+                )
         return kept

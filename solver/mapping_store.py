@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,31 +15,22 @@ from cost.best_mapping import BestSearch
 from cost.layer_classes import turn
 from cost.layer_model import LayerModel
 from cost.least_energy import TooManyChainsError, least_energy_mapping
-from cost.mapping_search import (
-    NODES_A_TURN,
-    Aim,
-    MappingPoint,
-    mixed_bound,
-    pareto_set,
-    weigh_point,
-)
+from cost.mapping_search import MappingPoint, mixed_bound, weigh_point
 from cost.merged_loops import MergedLoops, merged_loops
 from cost.quick_mapping import quick_mapping
 from solver.layer_tables import LayerTile, TileKey
 from solver.limits import TooHardError
 from solver.pinned_inside import FREE, Memories
 from solver.stack_tables import StackTables
+from solver.staircase import EQUAL, Staircase, first_step
 
-FIRST_FRONT, WIDENING, WIDEST_FRONT = 1e-3, 8.0, 16.0
-"""How far beyond the best mapping others are looked for once equal ones do not fit, and the
-growth after; beyond the last all are looked for at once."""
 MOST_CHAINS = 200_000
 """Partial chains of a search for least energy after which one by steps takes over, which can be
 stopped and left."""
+GENEROUS = 4
+"""Times that more room is tried at the same cost; only speed depends on it."""
 MOST_BYTES = 1 << 30
 """Bytes of tables that unfinished searches may hold; those left longest make theirs anew."""
-EQUAL = 1e-12
-"""Relative width of the first look beside the best: mappings of equal cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +53,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 class MappingStore:
-    """Best mappings of layer-tiles, their bounds until they are known, and fronts.
+    """Best mappings of layer-tiles, their bounds until they are known, and those that hold less.
 
     Mappings fixed by hand are known from the beginning.
     """
@@ -79,7 +70,7 @@ class MappingStore:
         self._awake: dict[MappedTile, int] = {}
         """Bytes of tables of unfinished searches, those left longest first."""
         self._best: dict[MappedTile, tuple[MappingPoint, ...]] = {}
-        self._fronts: dict[MappedTile, tuple[float, tuple[MappingPoint, ...]]] = {}
+        self._stairs: dict[MappedTile, Staircase] = {}
         self._some: dict[tuple[MappedTile, bool], tuple[MappingPoint, ...]] = {}
         self._within: dict[tuple[MappedTile, tuple[float, ...]], tuple[MappingPoint, ...]] = {}
         self._efforts: dict[tuple[object, ...], dict[Memories, int]] = {}
@@ -113,14 +104,20 @@ class MappingStore:
             return self._all_pinned(tile)[:1]
         return self._turned(tile, self._best.get(self._plain(tile)))
 
-    def front(self, tile: MappedTile) -> tuple[float, tuple[MappingPoint, ...]]:
-        """(weighted cost looked up to, mappings) of a tile whose best is known."""
+    def staircase(self, tile: MappedTile) -> Staircase:
+        """What is known of mappings that hold less, of a tile whose best is known."""
         if tile.key.pinned != FREE:
-            return np.inf, self._all_pinned(tile)
+            return Staircase(tile.weights, self._weighed(tile), self._all_pinned(tile), ())
+        known = self._steps_of(tile)
+        return replace(known, points=self._turned(tile, known.points) or ())
+
+    def _steps_of(self, tile: MappedTile) -> Staircase:
+        """The same of the tile that stands for all alike."""
         plain = self._plain(tile)
-        best = self._best[plain]
-        reached, points = self._fronts.get(plain, (weigh_point(tile.weights, best[0]), best))
-        return reached, self._turned(tile, points) or ()
+        if plain not in self._stairs:
+            best = self._best[plain][0]
+            self._stairs[plain] = first_step(plain.weights, self._weighed(plain), best)
+        return self._stairs[plain]
 
     def step(self, tile: MappedTile, bound: float) -> bool:
         """Look closer at a tile's best mapping; False if it is known."""
@@ -207,57 +204,87 @@ class MappingStore:
         return self._turned(tile, self._within[key]) or ()
 
     def cheapest_within(self, tile: MappedTile, budget: np.ndarray) -> tuple[MappingPoint, ...]:
-        """The best mapping if it is known and takes no more; else some mapping that does not."""
-        best = self.best(tile)
-        if best and np.all(np.array(best[0].held_bits) <= budget):
-            return best[:1]
+        """The best mapping that takes no more if it is known; else some mapping that does not."""
+        if self.best(tile):
+            point = self.staircase(tile).within(budget.tolist())[1]
+            if point is not None:
+                return (point,)
         return self.some_within(tile, budget)
 
-    def find_best(
+    def find_all(
         self,
-        tile: MappedTile,
-        bound: float,
+        bounds: Mapping[MappedTile, float],
         patience: float = np.inf,
         effort: float = np.inf,
     ) -> None:
-        """Search the best mapping of a tile to the end, or until it counts as hard.
+        """Search the best mappings of tiles with their bounds, on all cores.
 
-        Or, this time, after so much `effort` in nodes: what it then costs at least is known.
+        Each to the end, or until it counts as hard, or took so much `effort` in nodes this time:
+        what it then costs at least is known.
         """
-        tile = self._plain(tile)
-        spent = 0
-        while self.best(tile) is None and not self.is_hard(tile, patience) and spent < effort:
-            try:
-                spent += self._search(tile, bound)
-            finally:
-                self._let_rest([tile])
+        begun = {tile: self._effort(tile) for tile in bounds}
 
-    def widen(self, tile: MappedTile, cutoff: float) -> None:
-        """Look for mappings that cost more than the best and hold less, up to `cutoff`.
+        def goes_on(tile: MappedTile) -> bool:
+            return not self.is_hard(tile, patience) and self._effort(tile) < begun[tile] + effort
 
-        The cheap ones first, for with little to lose on a tile there are very many.
+        while self.step_all({t: bound for t, bound in bounds.items() if goes_on(t)}):
+            pass
+
+    def _effort(self, tile: MappedTile) -> float:
+        """Nodes of the search for a tile's best mapping so far, if it has not ended."""
+        return self._efforts.get((*tile.key.like, tile.budget), {}).get(tile.memories, 0)
+
+    def find_within(
+        self, budgets: Iterable[tuple[MappedTile, Sequence[float]]], effort: float = np.inf
+    ) -> None:
+        """Search the best mappings that take no more bits [memory], of tiles whose best is known.
+
+        What is found is known to `staircase`, and about how much more could be taken at the same
+        cost: what is asked next is seldom just the same. Each search takes so much `effort` at most.
         """
-        tile = self._plain(tile)
-        least = weigh_point(tile.weights, self._best[tile][0])
-        goal = least * (1 + EQUAL)
-        if tile in self._fronts:
-            reached = self._fronts[tile][0]
-            goal = least + max(FIRST_FRONT * least, WIDENING * (reached - least))
-        if goal > WIDEST_FRONT * least:
-            goal = np.inf
-        elif goal > cutoff / (1 + FIRST_FRONT):
-            goal = cutoff
-        aim = Aim(
-            weights=tile.weights,
-            weighted_cutoff=goal,
-            weighted_only=True,
-            weigh_memory=self._weighed(tile),
-            budget_bits=None if tile.budget is None else np.array(tile.budget),
-        )
-        front = pareto_set(*self._subject(tile), aim, pause=lambda: self._spend(NODES_A_TURN))
-        # Sums in another order may put the best itself a hair beyond the goal.
-        whole = tuple(point for some in front for point in self._split(tile, some))
-        self._fronts[tile] = (goal, whole or self._best[tile])
+        asked = []
+        for tile, budget in budgets:
+            stairs = self._steps_of(tile)
+            sizes = tile.budget or self.tables.domains.sizes_bits
+            most = tuple(float(size) for size in sizes)
+            free = tuple(
+                min(float(bits), size) if m in stairs.shared else size
+                for m, (bits, size) in enumerate(zip(budget, most, strict=True))
+            )
+            asked.append((self._plain(tile), free, most))
+        rising = self._probe([(tile, free) for tile, free, _ in asked], effort)
+        for _ in range(GENEROUS):
+            wider = []
+            for tile, free, most in asked:
+                if (tile, free) in rising:
+                    more = self._stairs[tile].widest(free, most)
+                    if more != free:
+                        wider.append((tile, free, more))
+            if not wider:
+                break
+            self._probe([(tile, more) for tile, _, more in wider], effort)
+
+    def _probe(
+        self, budgets: Iterable[tuple[MappedTile, tuple[float, ...]]], effort: float
+    ) -> set[tuple[MappedTile, tuple[float, ...]]]:
+        """Search the best within budgets where it is not known; those that cost more than known."""
+        searched: dict[MappedTile, float] = {}
+        narrow: dict[tuple[MappedTile, tuple[float, ...]], MappedTile] = {}
+        for tile, free in budgets:
+            least, known = self._stairs[tile].within(free)
+            if known is None:
+                within = replace(tile, budget=free)
+                searched[within] = least
+                narrow[tile, free] = within
+        self.find_all(searched, effort=effort)
+        rising = set()
+        for (tile, free), within in narrow.items():
+            cost = self.costs(within.key, within.weights, free).get(within.memories, 0.0)
+            found = self.best(within) or ()
+            self._stairs[tile] = self._stairs[tile].narrowed(free, cost, found)
+            if cost > searched[within] * (1 + EQUAL):
+                rising.add((tile, free))
+        return rising
 
     def _pinned(self, key: TileKey) -> Mapping[Memories, tuple[MappingPoint, ...]]:
         """The mappings fixed for a tile, by placement."""
@@ -351,7 +378,6 @@ class MappingStore:
         """What a search found with loops taken together, as a mapping of the tile; or nothing."""
         return () if point is None else (self._loops(tile).split(point),)
 
-    def _weighed(self, tile: MappedTile) -> np.ndarray:
-        """[memory]: whether holding less there makes a mapping worth keeping."""
-        shared = self.shared(tile) - {self.tables.domains.dram}
-        return np.array([m in shared for m in range(len(self.tables.domains.sizes_bits))])
+    def _weighed(self, tile: MappedTile) -> tuple[int, ...]:
+        """Memories in which holding less may make a dearer mapping of a tile the best that fits."""
+        return tuple(sorted(self.shared(tile) - {self.tables.domains.dram}))

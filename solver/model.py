@@ -55,6 +55,9 @@ class ScheduleModel:
         self._phases: list[tuple[PhaseChoice, Literal]] = []
         self._by_tile: dict[tuple[int, int], list[tuple[LayerChoice, Literal]]] = defaultdict(list)
         self._by_edge: dict[tuple[int, int], list[tuple[PhaseChoice, Literal]]] = defaultdict(list)
+        self._beside: dict[tuple[int, int], dict[int, tuple[int, list[tuple[Literal, int]]]]]
+        self._beside = defaultdict(dict)
+        """[kind, layer][memory]: room, and what may take of it beside the layer-tile's mapping."""
         for entry in choices.layers:
             self._layers.append((entry, self._literal(entry)))
             self._by_tile[entry.kind, entry.layer].append(self._layers[-1])
@@ -228,6 +231,7 @@ class ScheduleModel:
                 uses = [(x, self._held(c, memory, k, e)) for c, x in entries]
                 others = [(x, bits) for layer, x, bits in stay if layer != e]
                 others += self._waiting((k, e), memory, landing=False)
+                self._beside[k, e][memory] = room, others
                 self._fit(uses, others, room)
             for (k, e), phases in self._by_edge.items():
                 # Tiles from outside on their way in, before the layer runs.
@@ -365,11 +369,25 @@ class ScheduleModel:
                 h[layer, key] = memory
             else:
                 v[layer] = memory
+        layers = {(c.kind, c.layer): c for c, x in self._layers if taken(x)}
         return OptionPlan(
             choices=self.choices,
             weights=weights,
             h=h,  # type: ignore[arg-type]
             v=v,
-            layers={(c.kind, c.layer): c for c, x in self._layers if taken(x)},
+            layers=layers,
             phases={(c.kind, c.layer): c for c, x in self._phases if taken(x)},
+            free_bits={at: self._free_bits(solver, at, c) for at, c in layers.items()},
         )
+
+    def _free_bits(
+        self, solver: cp_model.CpSolver, at: tuple[int, int], choice: LayerChoice
+    ) -> tuple[float, ...]:
+        """Bits [memory] that the mapping of a layer-tile may take beside what else is there."""
+        free = [float(size) for size in self.domains.sizes_bits]
+        for memory, (room, others) in self._beside[at].items():
+            left = room - sum(bits for x, bits in others if solver.boolean_value(x))
+            # A map that is read or made in place takes none of the room.
+            left += choice.held_bits[memory] - self._held(choice, memory, *at)
+            free[memory] = min(free[memory], left)
+        return tuple(free)

@@ -28,6 +28,8 @@ class OptionState:
     """Kinds of tile whose placements were looked at, the bound with floors for the others, and the
     floors [kind] that it began with."""
     slack: float = FIRST_SLACK
+    is_careful: bool = False
+    """Whether looks by CP-SAT are to be short: a wide one found what mappings proved too dear."""
     solved: dict[tuple[float, float], OptionPlan] = field(default_factory=dict)
     fitted: dict[tuple[float, float], tuple[float, OptionPlan] | None] = field(default_factory=dict)
     """Weighted cost and plan of a placement that fits, as soon as one was looked for."""

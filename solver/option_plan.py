@@ -13,7 +13,8 @@ class OptionPlan:
     """A stack option with every placement decided.
 
     `weights[layer]`, `h[(layer, key)]`, `v[layer]`: memory indices; `layers` and
-    `phases`: the choice per (kind, layer).
+    `phases`: the choice per (kind, layer). `free_bits[(kind, layer)]` [memory]: what the mapping of
+    a layer-tile may take beside all else.
     """
 
     choices: OptionChoices
@@ -22,6 +23,7 @@ class OptionPlan:
     v: dict[int, int]
     layers: dict[tuple[int, int], LayerChoice]
     phases: dict[tuple[int, int], PhaseChoice]
+    free_bits: dict[tuple[int, int], tuple[float, ...]]
 
     @property
     def places(self) -> Places:

@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 from ortools.sat.python import cp_model
 
-from solver.choices import MARGIN, ChoiceBuilder
+from solver.choices import ChoiceBuilder
 from solver.limits import SearchLimits, StoppedError, TooHardError
 from solver.model import ScheduleModel
-from solver.open_options import OptionState
+from solver.open_options import FIRST_SLACK, OptionState
 from solver.option_plan import OptionPlan, entry_cost
 from solver.places import Fitting
 from solver.prune import SAFETY
+from solver.staircase import EQUAL
 
 SLACK_GROWTH, WIDEST_SLACK = 4.0, 4.0
 """Growth of the width of CP-SAT's looks into an option above its bound; a look wider than the
@@ -186,8 +187,9 @@ class OptionSteps:
         reach = known * (1 + state.slack) if state.slack < WIDEST_SLACK else np.inf
         attained = state.fitted.get(weights)
         if attained is not None and attained[0] <= known * (1 + NARROW):
-            # It costs no more than this: one wide look settles it.
-            reach, places = attained[0], attained[1].places
+            places = attained[1].places
+            # It costs no more than this: one wide look settles it, or many short ones do.
+            reach = min(reach, attained[0]) if state.is_careful else attained[0]
         limit = max(known, min(most, reach))
         choices = self.builder.build(state.option, weights, limit)
         model = ScheduleModel(self.builder.tables, choices, weights, floor)
@@ -212,25 +214,54 @@ class OptionSteps:
         if bound >= limit:
             state.slack *= SLACK_GROWTH
         self._plans[state.option.layers] = plan
-        unsearched = [layer for layer in plan.layers.values() if layer.point is None]
-        for layer in unsearched:
-            self.limits.left()
-            count = choices.tables[layer.kind].kind.count
-            cost = weights[0] * layer.energy_pj + weights[1] * layer.latency_cycles
-            # Wider than what a rebuild may ask for, or it would not count as searched.
-            reach = (choices.slack + 4 * MARGIN * floor) / count
-            self.builder.search(layer, choices, weights, cost + reach)
-        if unsearched and self.hasty:
-            plan = self._settled(state, weights, limit, plan)
-            unsearched = [layer for layer in plan.layers.values() if layer.point is None]
-        if not unsearched:
-            energy, cycles = plan_cost(self.builder, (plan,))
-            cost = weights[0] * energy + weights[1] * cycles
-            if cost <= limit * (1 + SAFETY) or self.hasty:
-                state.planes[-1] = (*weights, cost)
-                state.solved[weights] = plan
-            else:
-                state.slack *= SLACK_GROWTH
+        if any(layer.point is None for layer in plan.layers.values()):
+            mapped = self._mapped(state, weights, plan)
+            if mapped is None:
+                return
+            cost = self._cost(weights, mapped)
+            if not self.hasty and cost > self._cost(weights, plan) * (1 + EQUAL):
+                if attained is None or cost < attained[0]:
+                    state.fitted[weights] = cost, mapped
+                # That nothing is so cheap is told far sooner than what is cheapest.
+                state.slack = max(FIRST_SLACK, state.slack / SLACK_GROWTH**2)
+                state.is_careful = True
+                return
+            # Nothing less was there to choose.
+            plan = mapped
+        cost = self._cost(weights, plan)
+        if cost <= limit * (1 + SAFETY) or self.hasty:
+            state.planes[-1] = (*weights, cost)
+            state.solved[weights] = plan
+        else:
+            state.slack *= SLACK_GROWTH
+
+    def _cost(self, weights: tuple[float, float], plan: OptionPlan) -> float:
+        """Weighted cost of a plan."""
+        energy, cycles = plan_cost(self.builder, (plan,))
+        return weights[0] * energy + weights[1] * cycles
+
+    def _mapped(
+        self, state: OptionState, weights: tuple[float, float], plan: OptionPlan
+    ) -> OptionPlan | None:
+        """The placements of a plan with the best mappings that fit there; None if some are not known.
+
+        What a mapping takes matters while its layer runs alone, so all of them fit together.
+        """
+        found = self.builder.search(plan, weights)
+        layers = dict(plan.layers)
+        for at, layer in plan.layers.items():
+            if layer.point is None:
+                if at not in found:
+                    return None
+                point = found[at]
+                layers[at] = replace(
+                    layer,
+                    energy_pj=point.energy_pj,
+                    latency_cycles=point.latency_cycles,
+                    held_bits=point.held_bits,
+                    point=point,
+                )
+        return replace(plan, layers=layers)
 
     def fit(self, state: OptionState, weights: tuple[float, float]) -> None:
         """Look, once, for a plan of an option that is near the best of it."""
@@ -251,30 +282,8 @@ class OptionSteps:
         plan, _ = self._solve(ScheduleModel(self.builder.tables, choices, weights, choices.floor))
         if plan is None:
             return None
-        energy, cycles = plan_cost(self.builder, (plan,))
         self._plans[state.option.layers] = plan
-        return weights[0] * energy + weights[1] * cycles, plan
-
-    def _settled(
-        self, state: OptionState, weights: tuple[float, float], limit: float, plan: OptionPlan
-    ) -> OptionPlan:
-        """The placements of `plan` with the mappings found for them, if they still fit."""
-        choices = self.builder.build(state.option, weights, limit * (1 + DIVING_SLACK))
-        same = replace(
-            choices,
-            layers=tuple(
-                c
-                for c in choices.layers
-                if c.memories == plan.layers[c.kind, c.layer].memories and c.point is not None
-            ),
-            phases=tuple(
-                p for p in choices.phases if p.memories == plan.phases[p.kind, p.layer].memories
-            ),
-        )
-        if {(c.kind, c.layer) for c in same.layers} != plan.layers.keys():
-            return plan
-        found, _ = self._solve(ScheduleModel(self.builder.tables, same, weights, choices.floor))
-        return found or plan
+        return self._cost(weights, plan), plan
 
     def _solve(self, model: ScheduleModel) -> tuple[OptionPlan | None, float]:
         """Run CP-SAT to the end: (plan, bound in weighted cost); no plan: infeasible.

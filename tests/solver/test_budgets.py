@@ -28,13 +28,13 @@ def test_a_mapping_too_large_beside_a_map_is_searched_anew() -> None:
     roomy = builder._tile(option, kind, 0, memories, WEIGHTS)
     assert roomy.budget is None
     before = builder.floor(option, WEIGHTS)
-    builder.mappings.find_best(roomy, 0.0)
+    builder.mappings.find_all({roomy: 0.0})
     tight = builder._tile(option, kind, 0, memories, WEIGHTS)
     assert tight.budget is not None
     (free,), (most,) = builder.mappings.best(roomy) or (), tight.budget[chip : chip + 1]
     assert free.held_bits[chip] > most
     assert most < tables.domains.sizes_bits[chip]
-    builder.mappings.find_best(tight, float(free.latency_cycles))
+    builder.mappings.find_all({tight: float(free.latency_cycles)})
     (found,) = builder.mappings.best(tight) or ()
     assert all(h <= b for h, b in zip(found.held_bits, tight.budget, strict=True))
     subject = builder.mappings._subject(tight)

@@ -21,14 +21,14 @@ def test_the_search_by_steps_takes_over_where_chains_are_too_many(
     memories = (names.index("sram_32KB"), names.index("sram_1MB_A"), names.index("sram_64KB"))
     tile = MappedTile(TileKey((4, 16, 18)), memories, (1.0, 0.0))
     store = MappingStore(tables)
-    store.find_best(tile, 0.0)
+    store.find_all({tile: 0.0})
 
     def give_up(*_: object, **__: object) -> None:
         raise TooManyChainsError
 
     monkeypatch.setattr("solver.mapping_store.least_energy_mapping", give_up)
     stepwise = MappingStore(tables)
-    stepwise.find_best(tile, 0.0)
+    stepwise.find_all({tile: 0.0})
     (chain,), (searched,) = store.best(tile) or (), stepwise.best(tile) or ()
     assert chain.energy_pj == pytest.approx(searched.energy_pj, rel=1e-12)
     assert store.costs(tile.key, tile.weights) == pytest.approx(
@@ -88,11 +88,11 @@ def test_searches_that_take_turns_find_the_same(monkeypatch: pytest.MonkeyPatch)
     dram = tables.domains.dram
     tile = MappedTile(TileKey((2, *SIZES[1])), (dram, dram, dram), WEIGHTS)
     at_once, in_turns = MappingStore(tables), MappingStore(tables)
-    at_once.find_best(tile, 0.0)
+    at_once.find_all({tile: 0.0})
     monkeypatch.setattr("cost.best_mapping.NODES_A_STEP", 200)
     bounds = [0.0]
     while in_turns.best(tile) is None:
-        in_turns.find_best(tile, 0.0, effort=1.0)
+        in_turns.find_all({tile: 0.0}, effort=1.0)
         bounds.append(in_turns.costs(tile.key, WEIGHTS)[tile.memories])
     assert bounds == sorted(bounds)
     assert len(bounds) > 2
