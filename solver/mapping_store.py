@@ -20,6 +20,7 @@ from cost.merged_loops import MergedLoops, merged_loops
 from cost.quick_mapping import quick_mapping
 from solver.layer_tables import LayerTile, TileKey
 from solver.limits import TooHardError
+from solver.other_weights import KnownMinimum, carried_over
 from solver.pinned_inside import FREE, Memories
 from solver.stack_tables import StackTables
 from solver.staircase import EQUAL, Staircase, first_step
@@ -73,6 +74,10 @@ class MappingStore:
         self._stairs: dict[MappedTile, Staircase] = {}
         self._some: dict[tuple[MappedTile, bool], tuple[MappingPoint, ...]] = {}
         self._within: dict[tuple[MappedTile, tuple[float, ...]], tuple[MappingPoint, ...]] = {}
+        self._minima: dict[
+            tuple[LayerTile, tuple[float, ...] | None], dict[Memories, list[KnownMinimum]]
+        ] = {}
+        """What is known under all weights."""
         self._efforts: dict[tuple[object, ...], dict[Memories, int]] = {}
         self._merged: dict[tuple[int, int, int], MergedLoops] = {}
 
@@ -88,7 +93,27 @@ class MappingStore:
                 memories: min(weigh_point(weights, point) for point in points)
                 for memories, points in self._pinned(key).items()
             }
-        return self._costs.get((key.like, weights, budget), {})
+        at = key.like, weights, budget
+        if at not in self._costs and (key.like, budget) in self._minima:
+            self._costs[at] = self._carry_over(key, weights, budget)
+        return self._costs.get(at, {})
+
+    def _carry_over(
+        self, key: TileKey, weights: tuple[float, float], budget: tuple[float, ...] | None
+    ) -> dict[Memories, float]:
+        """`costs` by what is known under other weights."""
+        found = {}
+        for memories, known in self._minima[key.like, budget].items():
+            tile = MappedTile(key.plain, memories, weights, budget)
+            floor = self.tables.layer_bounds(*key.like)
+            for chain, memory in self._resting(tile):
+                floor = np.take(floor, chain.index(memory), axis=0)
+            cost, point = carried_over(weights, (float(floor[0]), float(floor[1])), known)
+            if point is not None:
+                self._best[tile] = (point,)
+                cost = weigh_point(weights, point)
+            found[memories] = cost
+        return found
 
     def known(
         self, weights: tuple[float, float]
@@ -244,6 +269,8 @@ class MappingStore:
         """
         asked = []
         for tile, budget in budgets:
+            if tile.key.pinned != FREE:
+                continue  # all its mappings are known
             stairs = self._steps_of(tile)
             sizes = tile.budget or self.tables.domains.sizes_bits
             most = tuple(float(size) for size in sizes)
@@ -320,8 +347,7 @@ class MappingStore:
             # The order of loops, which is what takes searching, matters to latency alone.
             with suppress(TooManyChainsError):
                 point = least_energy_mapping(*self._subject(tile), budget, MOST_CHAINS)
-                self._best[tile] = self._split(tile, point)
-                costs[tile.memories] = np.inf if point is None else weigh_point(tile.weights, point)
+                costs[tile.memories] = self._keep(tile, point)
                 self._spend(0)
                 return 0
         known = max(bound, costs.get(tile.memories, 0.0))
@@ -336,12 +362,20 @@ class MappingStore:
         if search.done:
             del self._searches[tile]
             del efforts[tile.memories]
-            self._best[tile] = self._split(tile, search.point)
-            costs[tile.memories] = (
-                np.inf if search.point is None else weigh_point(tile.weights, search.point)
-            )
+            costs[tile.memories] = self._keep(tile, search.point)
         self._spend(effort)
         return effort
+
+    def _keep(self, tile: MappedTile, found: MappingPoint | None) -> float:
+        """Remember the best mapping that a search ended with; its weighted cost."""
+        self._best[tile] = points = self._split(tile, found)
+        if not points:
+            return np.inf
+        cost = weigh_point(tile.weights, points[0])
+        by_place = self._minima.setdefault((tile.key.like, tile.budget), {})
+        minima = by_place.setdefault(tile.memories, [])
+        minima.append(KnownMinimum(tile.weights, cost, points[0]))
+        return cost
 
     def _spend(self, nodes: int) -> None:
         """Take note of search; between turns others may have their say."""

@@ -58,7 +58,7 @@ class Staircase:
         for m in self.shared:
             others = [k for k in self.shared if k != m]
             near = [p for p in cheaper if all(p.held_bits[k] <= wide[k] for k in others)]
-            wide[m] = min((float(p.held_bits[m] - 1) for p in near), default=most[m])
+            wide[m] = max(budget[m], min((p.held_bits[m] - 1.0 for p in near), default=most[m]))
         return tuple(wide)
 
     def narrowed(
