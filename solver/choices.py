@@ -13,7 +13,7 @@ from cost.shared_prices import add_shifts, occupancy_of
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables
 from solver.known_placement import KnownPlacement
-from solver.mapping_store import MappedTile
+from solver.mapping_searches import MappedTile
 from solver.option_choices import NOTHING, LayerChoice, OptionChoices, PhaseChoice
 from solver.option_plan import OptionPlan
 from solver.places import Fitting

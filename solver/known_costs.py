@@ -14,7 +14,8 @@ from cost.mapping_search import weigh_point
 from cost.shared_prices import SharedKinds, add_shifts, occupancy_of, shared_prices
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables
-from solver.mapping_store import MappedTile, MappingStore
+from solver.mapping_searches import MappedTile
+from solver.mapping_store import MappingStore
 from solver.pinned_inside import FREE, Memories
 from solver.shared_kinds import shared_kinds
 from solver.stack_option import StackOption, tiles_that_run

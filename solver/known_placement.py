@@ -8,7 +8,7 @@ from cost.kind_paths import weigh_table
 from solver.fitting import UNKNOWN, Costs, fitting_places
 from solver.kind_tables import KindTables
 from solver.known_costs import HARD, KnownCosts
-from solver.mapping_store import MappedTile
+from solver.mapping_searches import MappedTile
 from solver.places import Fitting
 from solver.stack_option import StackOption, main_kind
 

@@ -1,133 +1,31 @@
-"""The temporal mappings found so far, of layer-tiles by size and placement."""
+"""The temporal mappings found so far: the best, those that hold less, and some that will do."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from cost.best_mapping import BestSearch
-from cost.layer_classes import turn
-from cost.layer_model import LayerModel
-from cost.least_energy import TooManyChainsError, least_energy_mapping
-from cost.mapping_search import MappingPoint, mixed_bound, weigh_point
-from cost.merged_loops import MergedLoops, merged_loops
+from cost.mapping_search import MappingPoint
 from cost.quick_mapping import quick_mapping
-from solver.layer_tables import LayerTile, TileKey
-from solver.limits import TooHardError
-from solver.other_weights import KnownMinimum, carried_over
-from solver.pinned_inside import FREE, Memories
+from solver.mapping_searches import MappedTile, MappingSearches
+from solver.pinned_inside import FREE
 from solver.stack_tables import StackTables
 from solver.staircase import EQUAL, Staircase, first_step
 
-MOST_CHAINS = 200_000
-"""Partial chains of a search for least energy after which one by steps takes over, which can be
-stopped and left."""
 GENEROUS = 4
 """Times that more room is tried at the same cost; only speed depends on it."""
-MOST_BYTES = 1 << 30
-"""Bytes of tables that unfinished searches may hold; those left longest make theirs anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class MappedTile:
-    """A layer-tile with its placement, and the weights (pJ, cycles) it is mapped for.
-
-    `budget` [memory]: bits that its mapping may take; None: all that there are.
-    """
-
-    key: TileKey
-    memories: Memories
-    weights: tuple[float, float]
-    budget: tuple[float, ...] | None = None
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    """The threads of searches, which run compiled code without Python's lock."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="mapping")
-
-
-class MappingStore:
-    """Best mappings of layer-tiles, their bounds until they are known, and those that hold less.
-
-    Mappings fixed by hand are known from the beginning.
-    """
+class MappingStore(MappingSearches):
+    """Mappings of layer-tiles for what is free beside them; see `MappingSearches`."""
 
     def __init__(self, tables: StackTables, pause: Callable[[], object] | None = None) -> None:
-        self.tables = tables
-        self.pause = pause
-        self.budget = np.inf
-        """Nodes that searches may look at before they raise TooHardError."""
-        self._costs: dict[
-            tuple[LayerTile, tuple[float, float], tuple[float, ...] | None], dict[Memories, float]
-        ] = {}
-        self._searches: dict[MappedTile, BestSearch] = {}
-        self._awake: dict[MappedTile, int] = {}
-        """Bytes of tables of unfinished searches, those left longest first."""
-        self._best: dict[MappedTile, tuple[MappingPoint, ...]] = {}
+        super().__init__(tables, pause)
         self._stairs: dict[MappedTile, Staircase] = {}
         self._some: dict[tuple[MappedTile, bool], tuple[MappingPoint, ...]] = {}
         self._within: dict[tuple[MappedTile, tuple[float, ...]], tuple[MappingPoint, ...]] = {}
-        self._minima: dict[
-            tuple[LayerTile, tuple[float, ...] | None], dict[Memories, list[KnownMinimum]]
-        ] = {}
-        """What is known under all weights."""
-        self._efforts: dict[tuple[object, ...], dict[Memories, int]] = {}
-        self._merged: dict[tuple[int, int, int], MergedLoops] = {}
-
-    def costs(
-        self,
-        key: TileKey,
-        weights: tuple[float, float],
-        budget: tuple[float, ...] | None = None,
-    ) -> Mapping[Memories, float]:
-        """Lower bounds of the weighted cost by placement, exact where the best is known."""
-        if key.pinned != FREE:
-            return {
-                memories: min(weigh_point(weights, point) for point in points)
-                for memories, points in self._pinned(key).items()
-            }
-        at = key.like, weights, budget
-        if at not in self._costs and (key.like, budget) in self._minima:
-            self._costs[at] = self._carry_over(key, weights, budget)
-        return self._costs.get(at, {})
-
-    def _carry_over(
-        self, key: TileKey, weights: tuple[float, float], budget: tuple[float, ...] | None
-    ) -> dict[Memories, float]:
-        """`costs` by what is known under other weights."""
-        found = {}
-        for memories, known in self._minima[key.like, budget].items():
-            tile = MappedTile(key.plain, memories, weights, budget)
-            floor = self.tables.layer_bounds(*key.like)
-            for chain, memory in self._resting(tile):
-                floor = np.take(floor, chain.index(memory), axis=0)
-            cost, point = carried_over(weights, (float(floor[0]), float(floor[1])), known)
-            if point is not None:
-                self._best[tile] = (point,)
-                cost = weigh_point(weights, point)
-            found[memories] = cost
-        return found
-
-    def known(
-        self, weights: tuple[float, float]
-    ) -> Iterator[tuple[LayerTile, Mapping[Memories, float]]]:
-        """Layer-tiles, each for all alike, with their `costs` where memories are free for them."""
-        for (like, for_weights, budget), costs in self._costs.items():
-            if for_weights == weights and budget is None:
-                yield like, costs
-
-    def best(self, tile: MappedTile) -> tuple[MappingPoint, ...] | None:
-        """The best mapping if it is known; empty where nothing fits."""
-        if tile.key.pinned != FREE:
-            return self._all_pinned(tile)[:1]
-        return self._turned(tile, self._best.get(self._plain(tile)))
 
     def staircase(self, tile: MappedTile) -> Staircase:
         """What is known of mappings that hold less, of a tile whose best is known."""
@@ -144,128 +42,14 @@ class MappingStore:
             self._stairs[plain] = first_step(plain.weights, self._weighed(plain), best)
         return self._stairs[plain]
 
-    def step(self, tile: MappedTile, bound: float) -> bool:
-        """Look closer at a tile's best mapping; False if it is known."""
-        tile = self._plain(tile)
-        if self.best(tile) is not None:
-            return False
-        costs = self._costs.setdefault((tile.key.like, tile.weights, tile.budget), {})
-        if tile.memories not in costs and tile.weights[1] > 0:
-            mixed = mixed_bound(*self._subject(tile), tile.weights)
-            costs[tile.memories] = max(bound, mixed)
-        else:
-            self._search(tile, bound)
-        return True
-
-    def step_all(self, bounds: Mapping[MappedTile, float]) -> bool:
-        """`step` for tiles with their bounds, on all cores; False if all are known.
-
-        No step depends on another, so the order in which they end does not matter.
-        """
-        waiting: dict[MappedTile, float] = {}
-        for tile, bound in bounds.items():
-            if self.best(tile) is None:
-                waiting.setdefault(self._plain(tile), bound)
-        if len(waiting) < 2 or np.isfinite(self.budget):
-            try:
-                for tile, bound in waiting.items():
-                    self.step(tile, bound)
-            finally:
-                self._let_rest(waiting)
-            return bool(waiting)
-
-        def step(item: tuple[MappedTile, float]) -> None:
-            self._spend(0)  # those that wait end soon where the search is stopped
-            self.step(*item)
-
-        running = [_threads().submit(step, item) for item in waiting.items()]
-        wait(running)
-        self._let_rest(waiting)
-        for done in running:
-            done.result()
-        return True
-
-    def _let_rest(self, stepped: Iterable[MappedTile]) -> None:
-        """Have searches left for long give up their tables if all together hold too much."""
-        for tile in stepped:
-            held_bytes = self._awake.pop(tile, 0)
-            if tile in self._searches:
-                self._awake[tile] = held_bytes or self._searches[tile].held_bytes
-        total = sum(self._awake.values())
-        for tile in list(self._awake):
-            if total <= MOST_BYTES:
-                break
-            total -= self._awake.pop(tile)
-            if tile in self._searches:
-                self._searches[tile].rest()
-
-    def is_hard(self, tile: MappedTile, patience: float) -> bool:
-        """Whether the tile's best mapping is still unknown after `patience` nodes of search."""
-        efforts = self._efforts.get((*tile.key.like, tile.budget), {})
-        return efforts.get(tile.memories, 0) > patience and self.best(tile) is None
-
-    def some(self, tile: MappedTile, *, soon: bool = False) -> tuple[MappingPoint, ...]:
-        """A mapping of a hard tile that need not be the best; empty where none is soon found.
-
-        With `soon` whatever is found first will do.
-        """
-        plain = self._plain(tile)
-        key = plain, soon
-        if key not in self._some:
-            point = quick_mapping(*self._subject(plain), tile.weights, any_will_do=soon)
-            self._some[key] = self._split(plain, point)
-        return self._turned(tile, self._some[key]) or ()
-
-    def some_within(self, tile: MappedTile, budget: np.ndarray) -> tuple[MappingPoint, ...]:
-        """The same with so many bits [memory] free; of mappings fixed by hand the cheapest."""
-        if tile.key.pinned != FREE:
-            points = self._all_pinned(tile)
-            return tuple(p for p in points if np.all(np.array(p.held_bits) <= budget))[:1]
-        plain = self._plain(tile)
-        key = plain, tuple(budget.tolist())
-        if key not in self._within:
-            point = quick_mapping(*self._subject(plain), tile.weights, budget)
-            self._within[key] = self._split(plain, point)
-        return self._turned(tile, self._within[key]) or ()
-
-    def cheapest_within(self, tile: MappedTile, budget: np.ndarray) -> tuple[MappingPoint, ...]:
-        """The best mapping that takes no more if it is known; else some mapping that does not."""
-        if self.best(tile):
-            point = self.staircase(tile).within(budget.tolist())[1]
-            if point is not None:
-                return (point,)
-        return self.some_within(tile, budget)
-
-    def find_all(
-        self,
-        bounds: Mapping[MappedTile, float],
-        patience: float = np.inf,
-        effort: float = np.inf,
-    ) -> None:
-        """Search the best mappings of tiles with their bounds, on all cores.
-
-        Each to the end, or until it counts as hard, or took so much `effort` in nodes this time:
-        what it then costs at least is known.
-        """
-        begun = {tile: self._effort(tile) for tile in bounds}
-
-        def goes_on(tile: MappedTile) -> bool:
-            return not self.is_hard(tile, patience) and self._effort(tile) < begun[tile] + effort
-
-        while self.step_all({t: bound for t, bound in bounds.items() if goes_on(t)}):
-            pass
-
-    def _effort(self, tile: MappedTile) -> float:
-        """Nodes of the search for a tile's best mapping so far, if it has not ended."""
-        return self._efforts.get((*tile.key.like, tile.budget), {}).get(tile.memories, 0)
-
     def find_within(
         self, budgets: Iterable[tuple[MappedTile, Sequence[float]]], effort: float = np.inf
     ) -> None:
         """Search the best mappings that take no more bits [memory], of tiles whose best is known.
 
         What is found is known to `staircase`, and about how much more could be taken at the same
-        cost: what is asked next is seldom just the same. Each search takes so much `effort` at most.
+        cost: what is asked next is seldom just the same. Each search takes so much `effort` at
+        most.
         """
         asked = []
         for tile, budget in budgets:
@@ -313,105 +97,48 @@ class MappingStore:
                 rising.add((tile, free))
         return rising
 
-    def _pinned(self, key: TileKey) -> Mapping[Memories, tuple[MappingPoint, ...]]:
-        """The mappings fixed for a tile, by placement."""
-        return self.tables.inside.points(key.pinned, key.like[1:])
+    def some(self, tile: MappedTile, *, soon: bool = False) -> tuple[MappingPoint, ...]:
+        """A mapping of a hard tile that need not be the best; empty where none is soon found.
 
-    def _all_pinned(self, tile: MappedTile) -> tuple[MappingPoint, ...]:
-        """The mappings fixed for a tile as it is placed, cheapest first."""
-        points = self._pinned(tile.key).get(tile.memories, ())
-        return tuple(sorted(points, key=lambda point: weigh_point(tile.weights, point)))
+        With `soon` whatever is found first will do.
+        """
+        plain = self._plain(tile)
+        key = plain, soon
+        if key not in self._some:
+            point = quick_mapping(*self._subject(plain), tile.weights, any_will_do=soon)
+            self._some[key] = self._split(plain, point)
+        return self._turned(tile, self._some[key]) or ()
 
-    def _resting(self, tile: MappedTile) -> list[tuple[tuple[int, ...], int]]:
-        """The chain of each operand, and the memory in which its tensor rests."""
-        w, i, o = tile.memories
-        chains = self.tables.models[tile.key.like[0]].chain
-        # Both operands of an add rest where its input does.
-        return list(zip(chains, (w if w >= 0 else i, i, o), strict=True))
+    def some_within(self, tile: MappedTile, budget: np.ndarray) -> tuple[MappingPoint, ...]:
+        """The same with so many bits [memory] free; of mappings fixed by hand the cheapest."""
+        if tile.key.pinned != FREE:
+            points = self._all_pinned(tile)
+            return tuple(p for p in points if np.all(np.array(p.held_bits) <= budget))[:1]
+        plain = self._plain(tile)
+        key = plain, tuple(budget.tolist())
+        if key not in self._within:
+            point = quick_mapping(*self._subject(plain), tile.weights, budget)
+            self._within[key] = self._split(plain, point)
+        return self._turned(tile, self._within[key]) or ()
 
-    def shared(self, tile: MappedTile) -> set[int]:
-        """Shared on-chip memories in which a mapping decides how much it holds."""
-        hardware = self.tables.problem.hardware
-        chosen = set()
-        for chain, memory in self._resting(tile):
-            for m in chain[: chain.index(memory)]:
-                if hardware.memories[m].instances == 1:
-                    chosen.add(m)
-        return chosen
-
-    def _search(self, tile: MappedTile, bound: float) -> int:
-        """One step of the search for a tile's best mapping; the nodes looked at."""
-        costs = self._costs.setdefault((tile.key.like, tile.weights, tile.budget), {})
-        budget = None if tile.budget is None else np.array(tile.budget)
-        if tile.weights[1] <= 0 and tile not in self._searches:
-            # The order of loops, which is what takes searching, matters to latency alone.
-            with suppress(TooManyChainsError):
-                point = least_energy_mapping(*self._subject(tile), budget, MOST_CHAINS)
-                costs[tile.memories] = self._keep(tile, point)
-                self._spend(0)
-                return 0
-        known = max(bound, costs.get(tile.memories, 0.0))
-        search = self._searches.get(tile)
-        if search is None:
-            search = BestSearch(*self._subject(tile), tile.weights, known, budget)
-            self._searches[tile] = search
-        effort = search.step()
-        efforts = self._efforts.setdefault((*tile.key.like, tile.budget), {})
-        efforts[tile.memories] = efforts.get(tile.memories, 0) + effort
-        costs[tile.memories] = max(known, search.bound)
-        if search.done:
-            del self._searches[tile]
-            del efforts[tile.memories]
-            costs[tile.memories] = self._keep(tile, search.point)
-        self._spend(effort)
-        return effort
-
-    def _keep(self, tile: MappedTile, found: MappingPoint | None) -> float:
-        """Remember the best mapping that a search ended with; its weighted cost."""
-        self._best[tile] = points = self._split(tile, found)
-        if not points:
-            return np.inf
-        cost = weigh_point(tile.weights, points[0])
-        by_place = self._minima.setdefault((tile.key.like, tile.budget), {})
-        minima = by_place.setdefault(tile.memories, [])
-        minima.append(KnownMinimum(tile.weights, cost, points[0]))
-        return cost
-
-    def _spend(self, nodes: int) -> None:
-        """Take note of search; between turns others may have their say."""
-        if self.pause is not None:
-            self.pause()
-        self.budget -= nodes
-        if self.budget < 0:
-            raise TooHardError
-
-    def _plain(self, tile: MappedTile) -> MappedTile:
-        """The tile under which all that are like it are remembered."""
-        return replace(tile, key=tile.key.plain)
-
-    def _turned(
-        self, tile: MappedTile, points: tuple[MappingPoint, ...] | None
-    ) -> tuple[MappingPoint, ...] | None:
-        if points is None or not tile.key.turned:
-            return points
-        return tuple(turn(point) for point in points)
-
-    def _subject(self, tile: MappedTile) -> tuple[LayerModel, np.ndarray, tuple[int, int, int]]:
-        w, i, o = (chain.index(m) + 1 for chain, m in self._resting(tile))
-        return self.tables.models[tile.key.like[0]], self._loops(tile).sizes, (w, i, o)
-
-    def _loops(self, tile: MappedTile) -> MergedLoops:
-        """The loops of a tile, those that act alike together."""
-        like = tile.key.like
-        if like not in self._merged:
-            sizes = self.tables.tile_sizes(*like)
-            self._merged[like] = merged_loops(self.tables.models[like[0]], sizes)
-        return self._merged[like]
-
-    def _split(self, tile: MappedTile, point: MappingPoint | None) -> tuple[MappingPoint, ...]:
-        """What a search found with loops taken together, as a mapping of the tile; or nothing."""
-        return () if point is None else (self._loops(tile).split(point),)
+    def cheapest_within(self, tile: MappedTile, budget: np.ndarray) -> tuple[MappingPoint, ...]:
+        """The best mapping that takes no more if it is known; else some mapping that does not."""
+        if self.best(tile):
+            point = self.staircase(tile).within(budget.tolist())[1]
+            if point is not None:
+                return (point,)
+        return self.some_within(tile, budget)
 
     def _weighed(self, tile: MappedTile) -> tuple[int, ...]:
-        """Memories in which holding less may make a dearer mapping of a tile the best that fits."""
-        return tuple(sorted(self.shared(tile) - {self.tables.domains.dram}))
+        """Shared memories on chip in which a mapping decides how much it holds."""
+        found = set()
+        *inputs, (outputs, place) = self._resting(tile)
+        for chain, memory in (*inputs, (outputs, place)):
+            found.update(chain[: chain.index(memory)])
+        precision = self.tables.problem.workload.layers[tile.key.like[0]].precision
+        if precision.partial_bits != precision.output_bits:
+            # Outputs may wait where they rest for the last of their sums, which are wider.
+            found.add(place)
+        instances = [memory.instances for memory in self.tables.problem.hardware.memories]
+        dram = self.tables.domains.dram
+        return tuple(sorted(m for m in found if m != dram and instances[m] == 1))

@@ -243,7 +243,7 @@ class OptionSteps:
     def _mapped(
         self, state: OptionState, weights: tuple[float, float], plan: OptionPlan
     ) -> OptionPlan | None:
-        """The placements of a plan with the best mappings that fit there; None if some are not known.
+        """The placements of a plan with the best mappings that fit there, if all are known.
 
         What a mapping takes matters while its layer runs alone, so all of them fit together.
         """

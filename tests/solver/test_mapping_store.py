@@ -6,7 +6,8 @@ from cost.least_energy import TooManyChainsError
 from cost.rules import EXACT
 from problems import load_problem
 from solver.layer_tables import TileKey
-from solver.mapping_store import MappedTile, MappingStore
+from solver.mapping_searches import MappedTile
+from solver.mapping_store import MappingStore
 from solver.prepare import cost_tables
 
 WEIGHTS, SIZES = (22.5, 2900.0), ((12, 30), (6, 10), (4, 9))
@@ -26,7 +27,7 @@ def test_the_search_by_steps_takes_over_where_chains_are_too_many(
     def give_up(*_: object, **__: object) -> None:
         raise TooManyChainsError
 
-    monkeypatch.setattr("solver.mapping_store.least_energy_mapping", give_up)
+    monkeypatch.setattr("solver.mapping_searches.least_energy_mapping", give_up)
     stepwise = MappingStore(tables)
     stepwise.find_all({tile: 0.0})
     (chain,), (searched,) = store.best(tile) or (), stepwise.best(tile) or ()
@@ -66,9 +67,9 @@ def test_searches_that_rest_find_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("cost.best_mapping.NODES_A_STEP", 200)
     rested = kept = 0
     for _ in range(12):
-        monkeypatch.setattr("solver.mapping_store.MOST_BYTES", 1 << 40)
+        monkeypatch.setattr("solver.mapping_searches.MOST_BYTES", 1 << 40)
         more = awake.step_all(dict.fromkeys(tiles, 0.0))
-        monkeypatch.setattr("solver.mapping_store.MOST_BYTES", 0)
+        monkeypatch.setattr("solver.mapping_searches.MOST_BYTES", 0)
         assert resting.step_all(dict.fromkeys(tiles, 0.0)) == more
         kept += sum(search.held_bytes for search in awake._searches.values())
         held = [search.held_bytes for search in resting._searches.values()]

@@ -6,7 +6,8 @@ import pytest
 from cost.mapping_search import Aim, MappingPoint, pareto_set, weigh_point
 from cost.rules import EXACT
 from problems import load_problem
-from solver.mapping_store import MappedTile, MappingStore
+from solver.mapping_searches import MappedTile
+from solver.mapping_store import MappingStore
 from solver.prepare import cost_tables
 from solver.staircase import Staircase, first_step
 
