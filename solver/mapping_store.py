@@ -30,7 +30,8 @@ class MappingStore(MappingSearches):
     def staircase(self, tile: MappedTile) -> Staircase:
         """What is known of mappings that hold less, of a tile whose best is known."""
         if tile.key.pinned != FREE:
-            return Staircase(tile.weights, self._weighed(tile), self._all_pinned(tile), ())
+            points = self._all_pinned(tile)
+            return Staircase(tile.weights, self._weighed(tile), self._most(tile), points, ())
         known = self._steps_of(tile)
         return replace(known, points=self._turned(tile, known.points) or ())
 
@@ -38,9 +39,14 @@ class MappingStore(MappingSearches):
         """The same of the tile that stands for all alike."""
         plain = self._plain(tile)
         if plain not in self._stairs:
-            best = self._best[plain][0]
-            self._stairs[plain] = first_step(plain.weights, self._weighed(plain), best)
+            shared, most = self._weighed(plain), self._most(plain)
+            self._stairs[plain] = first_step(plain.weights, shared, most, self._best[plain][0])
         return self._stairs[plain]
+
+    def _most(self, tile: MappedTile) -> tuple[float, ...]:
+        """Bits [memory] that a mapping of a tile may take."""
+        sizes = tile.budget or self.tables.domains.sizes_bits
+        return tuple(float(size) for size in sizes)
 
     def find_within(
         self, budgets: Iterable[tuple[MappedTile, Sequence[float]]], effort: float = np.inf
@@ -56,24 +62,22 @@ class MappingStore(MappingSearches):
             if tile.key.pinned != FREE:
                 continue  # all its mappings are known
             stairs = self._steps_of(tile)
-            sizes = tile.budget or self.tables.domains.sizes_bits
-            most = tuple(float(size) for size in sizes)
             free = tuple(
-                min(float(bits), size) if m in stairs.shared else size
-                for m, (bits, size) in enumerate(zip(budget, most, strict=True))
+                min(float(bits), most) if m in stairs.shared else most
+                for m, (bits, most) in enumerate(zip(budget, stairs.most_bits, strict=True))
             )
-            asked.append((self._plain(tile), free, most))
-        rising = self._probe([(tile, free) for tile, free, _ in asked], effort)
+            asked.append((self._plain(tile), free))
+        rising = self._probe(asked, effort)
         for _ in range(GENEROUS):
             wider = []
-            for tile, free, most in asked:
+            for tile, free in asked:
                 if (tile, free) in rising:
-                    more = self._stairs[tile].widest(free, most)
+                    more = self._stairs[tile].widest(free)
                     if more != free:
-                        wider.append((tile, free, more))
+                        wider.append((tile, more))
             if not wider:
                 break
-            self._probe([(tile, more) for tile, _, more in wider], effort)
+            self._probe(wider, effort)
 
     def _probe(
         self, budgets: Iterable[tuple[MappedTile, tuple[float, ...]]], effort: float

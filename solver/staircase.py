@@ -8,7 +8,7 @@ those that matter: each answer says what everything that holds no more costs.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 from cost.mapping_search import MappingPoint, weigh_point
@@ -29,11 +29,13 @@ class Corner:
 class Staircase:
     """Every mapping costs and holds no less than one of `points` or than one of `corners`.
 
-    What counts is what it holds of `shared` memories. Points cheapest first.
+    What counts is what it holds of `shared` memories, of which it may take `most_bits` [memory].
+    Points cheapest first.
     """
 
     weights: tuple[float, float]
     shared: tuple[int, ...]
+    most_bits: tuple[float, ...]
     points: tuple[MappingPoint, ...]
     corners: tuple[Corner, ...]
 
@@ -47,18 +49,16 @@ class Staircase:
                 return min(cost, least), point if cost <= least * (1 + EQUAL) else None
         return least, None
 
-    def widest(self, budget: Sequence[float], most: Sequence[float]) -> tuple[float, ...]:
-        """A budget no smaller in which no point is cheaper than what is known of `budget`.
-
-        `most` [memory]: the largest there can be.
-        """
+    def widest(self, budget: Sequence[float]) -> tuple[float, ...]:
+        """A budget no smaller in which no point is cheaper than what is known of `budget`."""
         least, _ = self.within(budget)
         cheaper = [p for p in self.points if weigh_point(self.weights, p) < least * (1 - EQUAL)]
         wide = list(budget)
         for m in self.shared:
             others = [k for k in self.shared if k != m]
             near = [p for p in cheaper if all(p.held_bits[k] <= wide[k] for k in others)]
-            wide[m] = max(budget[m], min((p.held_bits[m] - 1.0 for p in near), default=most[m]))
+            room = min((p.held_bits[m] - 1.0 for p in near), default=self.most_bits[m])
+            wide[m] = max(budget[m], room)
         return tuple(wide)
 
     def narrowed(
@@ -75,10 +75,11 @@ class Staircase:
             for m in self.shared:
                 more = list(corner.least_bits)
                 more[m] = floor(budget[m]) + 1
-                corners.append(Corner(corner.cost, tuple(more)))
+                if more[m] <= self.most_bits[m]:
+                    corners.append(Corner(corner.cost, tuple(more)))
         news = [p for p in found if self.within(p.held_bits)[1] is None]
         points = sorted([*self.points, *news], key=lambda p: weigh_point(self.weights, p))
-        return Staircase(self.weights, self.shared, tuple(points), self._least(corners, points))
+        return replace(self, points=tuple(points), corners=self._least(corners, points))
 
     def _least(
         self, corners: Iterable[Corner], points: Iterable[MappingPoint]
@@ -102,8 +103,11 @@ class Staircase:
 
 
 def first_step(
-    weights: tuple[float, float], shared: tuple[int, ...], best: MappingPoint
+    weights: tuple[float, float],
+    shared: tuple[int, ...],
+    most_bits: tuple[float, ...],
+    best: MappingPoint,
 ) -> Staircase:
     """What is known by the best mapping: none costs less."""
     corner = Corner(weigh_point(weights, best), (0,) * len(best.held_bits))
-    return Staircase(weights, shared, (best,), (corner,))
+    return Staircase(weights, shared, most_bits, (best,), (corner,))
