@@ -135,14 +135,12 @@ class MappingStore(MappingSearches):
 
     def _weighed(self, tile: MappedTile) -> tuple[int, ...]:
         """Shared memories on chip in which a mapping decides how much it holds."""
-        found = set()
-        *inputs, (outputs, place) = self._resting(tile)
-        for chain, memory in (*inputs, (outputs, place)):
-            found.update(chain[: chain.index(memory)])
+        resting = self._resting(tile)
+        found = {m for chain, memory in resting for m in chain[: chain.index(memory)]}
         precision = self.tables.problem.workload.layers[tile.key.like[0]].precision
         if precision.partial_bits != precision.output_bits:
             # Outputs may wait where they rest for the last of their sums, which are wider.
-            found.add(place)
+            found.add(resting[-1][1])
         instances = [memory.instances for memory in self.tables.problem.hardware.memories]
         dram = self.tables.domains.dram
         return tuple(sorted(m for m in found if m != dram and instances[m] == 1))
