@@ -46,7 +46,7 @@ class _Tile:
 
 
 class ChoiceBuilder(KnownPlacement):
-    """Builds `OptionChoices`, remembering the Pareto sets of layer-tiles; see `KnownCosts`."""
+    """Builds `OptionChoices` from the mappings of layer-tiles found so far; see `KnownCosts`."""
 
     def fitted(
         self, option: StackOption, weights: tuple[float, float], fitting: Fitting

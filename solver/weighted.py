@@ -152,7 +152,7 @@ class WeightedSolver:
                 for arc, i in open_places:
                     # Beyond this cost the option cannot be part of anything below the cut-off.
                     state = options.state(arc, i)
-                    known = float(bounds[i])
+                    known, fitted = float(bounds[i]), state.fitted.get(weights)
                     bounds[i] = np.inf
                     rivals = bounds[options.arcs[arc].start : options.arcs[arc].end]
                     self.steps.tighten(state, weights, known + cutoff - floor, float(rivals.min()))
@@ -160,7 +160,7 @@ class WeightedSolver:
                     least[arc] = float(
                         bounds[options.arcs[arc].start : options.arcs[arc].end].min()
                     )
-                    if weights in state.solved:
+                    if weights in state.solved or state.fitted.get(weights) is not fitted:
                         cutoff = min(cutoff, self.attained(weights))
                 if open_places:
                     continue
