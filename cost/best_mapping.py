@@ -9,7 +9,16 @@ import numpy as np
 
 from cost.chain_state import SearchTables
 from cost.layer_model import LayerModel
-from cost.mapping_search import Aim, MappingPoint, SearchInput, Walk, budget_of, search_tables
+from cost.mapping_search import (
+    Aim,
+    MappingPoint,
+    Prepared,
+    SearchInput,
+    Walk,
+    budget_of,
+    prepare,
+    search_tables,
+)
 
 NODES_A_STEP = 2_000
 """Nodes after which a search for a best mapping waits to be asked again."""
@@ -39,12 +48,15 @@ class BestSearch:
         """
         self._model, self._levels = model, levels
         self._sizes, self._weights, self._budget = sizes, weights, budget
-        ready = self._tables()
-        self._ready: SearchInput | None = ready
+        counts = np.array(levels, dtype=np.int64)
+        room = budget_of(model, budget)
+        self._prepared: Prepared | None = prepare(model, sizes, counts, weights, room)
+        """What the first tables are made of."""
+        self._ready: SearchInput | None = None
         self._walk: Walk | None = None
         self._turn = 0
-        counts = np.array(levels, dtype=np.int64)
-        self._least = max(bound, root_bound(ready.tables, counts)) if ready.fits else np.inf
+        mixed = self._prepared.bound if weights[1] > 0 or not self._prepared.fits else 0.0
+        self._least = max(bound, mixed)
         self.bound = self._least
         self.done = not np.isfinite(self._least)
         self.point: MappingPoint | None = None
@@ -57,6 +69,10 @@ class BestSearch:
         effort = 0
         if self._ready is None and not self.done:
             self._ready = self._tables()
+            if self._walk is None and self._turn == 0:
+                root = root_bound(self._ready.tables, np.array(self._levels, dtype=np.int64))
+                self._least = self.bound = max(self._least, root)
+                self.done = not np.isfinite(root)
             if self._walk is not None:
                 self._walk.resume(self._within(self._ready, self._cutoff))
         while not self.done and self._ready is not None and effort < NODES_A_STEP:
@@ -83,14 +99,17 @@ class BestSearch:
     @property
     def held_bytes(self) -> int:
         """Bytes of the tables at hand."""
-        if self._ready is None:
+        if self._ready is not None:
+            parts = [*self._ready.tables, *self._ready.tables.tables]
+        elif self._prepared is not None:
+            parts = [*self._prepared.tables, self._prepared.costs]
+        else:
             return 0
-        parts = [*self._ready.tables, *self._ready.tables.tables]
         return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
 
     def rest(self) -> None:
         """Give up the tables until the next step, which makes them anew and goes on from here."""
-        self._ready = None
+        self._ready = self._prepared = None
         if self._walk is not None:
             self._walk.rest()
 
@@ -107,7 +126,8 @@ class BestSearch:
         aim = Aim(weights=self._weights, weighted_only=True)
         counts = np.array(self._levels, dtype=np.int64)
         budget = budget_of(self._model, self._budget)
-        return search_tables(self._model, self._sizes, counts, aim, budget)
+        prepared, self._prepared = self._prepared, None
+        return search_tables(self._model, self._sizes, counts, aim, budget, prepared)
 
 
 def best_mapping(

@@ -82,8 +82,11 @@ class Aim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    """Tables of a layer-tile under one placement, with the mix of views for its weights."""
+class Prepared:
+    """Tables of a layer-tile under one placement, with the mix of views for its weights.
+
+    `bound`: what the mix says that every mapping costs at least, where latency has a weight.
+    """
 
     tables: MappingTables
     block_bits: np.ndarray
@@ -104,7 +107,7 @@ class SearchInput:
     fits: bool
 
 
-def _prepare(
+def prepare(
     model: LayerModel,
     sizes: np.ndarray,
     levels: np.ndarray,
@@ -112,7 +115,7 @@ def _prepare(
     budget: np.ndarray,
     *,
     shared_out: bool = False,
-) -> _Prepared:
+) -> Prepared:
     arrays = model.arrays
     tables = mapping_tables(arrays, sizes, levels)
     room = joint_room(model, tables, levels, budget, shared_out=shared_out)
@@ -127,7 +130,7 @@ def _prepare(
     )
     costs = np.concatenate([costs, np.tensordot(shares, costs, 1)[None]])
     constants = np.append(constants, shares @ constants)
-    return _Prepared(
+    return Prepared(
         tables=t,
         block_bits=tables.bits,
         reserved_bits=room.reserved_bits,
@@ -149,7 +152,7 @@ def mixed_bound(
     if weights[1] <= 0:
         return 0.0
     budget = model.memory[:, SIZE]
-    return _prepare(model, sizes, np.array(levels, dtype=np.int64), weights, budget).bound
+    return prepare(model, sizes, np.array(levels, dtype=np.int64), weights, budget).bound
 
 
 def search_tables(
@@ -158,23 +161,30 @@ def search_tables(
     levels: np.ndarray,
     aim: Aim,
     budget: np.ndarray,
+    ready: Prepared | None = None,
 ) -> SearchInput:
-    """Tables, costs to go and limits of one search."""
-    ready = _prepare(model, sizes, levels, aim.weights, budget, shared_out=aim.shared_out)
-    t = ready.tables
+    """Tables, costs to go and limits of one search; `ready`: what `prepare` makes for it."""
+    if ready is None:
+        ready = prepare(model, sizes, levels, aim.weights, budget, shared_out=aim.shared_out)
+    t, possible = ready.tables, ready.possible
 
     def to_go(table: np.ndarray) -> np.ndarray:
-        return np.asarray(completion_table(table, ready.possible, levels - 1, t.axes, t.strides))
+        return np.asarray(completion_table(table, possible, levels - 1, t.axes, t.strides))
 
-    views = np.stack([to_go(cost) for cost in ready.costs], axis=-1)
+    views = None
+    if not aim.weighted_only:
+        views = np.stack([to_go(cost) for cost in ready.costs], axis=-1)
     if any(aim.weights):
-        energy = np.where(ready.possible, t.pj, 0.0)
+        energy = np.where(possible, t.pj, 0.0)
         weighted = np.stack(
             [to_go(aim.weights[0] * energy + aim.weights[1] * cost) for cost in ready.costs],
             axis=-1,
         )
     else:
         weighted = np.zeros_like(views)
+    if views is None:
+        # Cycles alone are of no interest, and have no limit.
+        views = weighted
     n_memories = model.memory.shape[0]
     weigh = np.zeros(n_memories, dtype=np.bool_) if aim.weigh_memory is None else aim.weigh_memory
     packed, spare = packed_exponents(t.exponents, t.axes)

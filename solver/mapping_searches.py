@@ -15,7 +15,7 @@ from cost.best_mapping import BestSearch
 from cost.layer_classes import turn
 from cost.layer_model import LayerModel
 from cost.least_energy import TooManyChainsError, least_energy_mapping
-from cost.mapping_search import MappingPoint, mixed_bound, weigh_point
+from cost.mapping_search import MappingPoint, weigh_point
 from cost.merged_loops import MergedLoops, merged_loops
 from solver.layer_tables import LayerTile, TileKey
 from solver.limits import TooHardError
@@ -26,7 +26,7 @@ from solver.stack_tables import StackTables
 MOST_CHAINS = 200_000
 """Partial chains of a search for least energy after which one by steps takes over, which can be
 stopped and left."""
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 29
 """Bytes of tables that unfinished searches may hold; those left longest make theirs anew."""
 
 
@@ -129,11 +129,30 @@ class MappingSearches:
             return False
         costs = self._costs.setdefault((tile.key.like, tile.weights, tile.budget), {})
         if tile.memories not in costs and tile.weights[1] > 0:
-            mixed = mixed_bound(*self._subject(tile), tile.weights)
-            costs[tile.memories] = max(bound, mixed)
+            # What it is bounded by may do, without a search.
+            search = self._search_of(tile, bound)
+            costs[tile.memories] = search.bound
+            if search.done:
+                self._end(tile, search)
         else:
             self._search(tile, bound)
         return True
+
+    def _search_of(self, tile: MappedTile, bound: float) -> BestSearch:
+        """The search for a tile's best mapping, begun with a bound if it is new."""
+        search = self._searches.get(tile)
+        if search is None:
+            budget = None if tile.budget is None else np.array(tile.budget)
+            search = BestSearch(*self._subject(tile), tile.weights, bound, budget)
+            self._searches[tile] = search
+        return search
+
+    def _end(self, tile: MappedTile, search: BestSearch) -> None:
+        """Remember what a search ended with."""
+        del self._searches[tile]
+        self._efforts.get((*tile.key.like, tile.budget), {}).pop(tile.memories, None)
+        costs = self._costs[tile.key.like, tile.weights, tile.budget]
+        costs[tile.memories] = self._keep(tile, search.point)
 
     def step_all(self, bounds: Mapping[MappedTile, float]) -> bool:
         """`step` for tiles with their bounds, on all cores; False if all are known.
@@ -166,9 +185,9 @@ class MappingSearches:
     def _let_rest(self, stepped: Iterable[MappedTile]) -> None:
         """Have searches left for long give up their tables if all together hold too much."""
         for tile in stepped:
-            held_bytes = self._awake.pop(tile, 0)
+            self._awake.pop(tile, 0)
             if tile in self._searches:
-                self._awake[tile] = held_bytes or self._searches[tile].held_bytes
+                self._awake[tile] = self._searches[tile].held_bytes
         total = sum(self._awake.values())
         for tile in list(self._awake):
             if total <= MOST_BYTES:
@@ -233,18 +252,13 @@ class MappingSearches:
                 self._spend(0)
                 return 0
         known = max(bound, costs.get(tile.memories, 0.0))
-        search = self._searches.get(tile)
-        if search is None:
-            search = BestSearch(*self._subject(tile), tile.weights, known, budget)
-            self._searches[tile] = search
+        search = self._search_of(tile, known)
         effort = search.step()
         efforts = self._efforts.setdefault((*tile.key.like, tile.budget), {})
         efforts[tile.memories] = efforts.get(tile.memories, 0) + effort
         costs[tile.memories] = max(known, search.bound)
         if search.done:
-            del self._searches[tile]
-            del efforts[tile.memories]
-            costs[tile.memories] = self._keep(tile, search.point)
+            self._end(tile, search)
         self._spend(effort)
         return effort
 
