@@ -98,14 +98,15 @@ class BestSearch:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the tables at hand."""
+        """Bytes of the tables at hand, and of the state that goes with them."""
         if self._ready is not None:
             parts = [*self._ready.tables, *self._ready.tables.tables]
         elif self._prepared is not None:
             parts = [*self._prepared.tables, self._prepared.costs]
         else:
             return 0
-        return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+        tables = sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+        return tables + (0 if self._walk is None else self._walk.held_bytes)
 
     def rest(self) -> None:
         """Give up the tables until the next step, which makes them anew and goes on from here."""

@@ -14,7 +14,15 @@ import numpy as np
 
 from cost.boundary_tables import OUT, SIZE
 from cost.chain_search import search, sums_go_on
-from cost.chain_state import FOUND, MAX_TRAIL, NODES, OVERFLOWED, SearchState, SearchTables
+from cost.chain_state import (
+    FOUND,
+    HEIGHT,
+    MAX_TRAIL,
+    NODES,
+    OVERFLOWED,
+    SearchState,
+    SearchTables,
+)
 from cost.joint_room import joint_room
 from cost.lattice import packed_exponents
 from cost.layer_model import MAX_LEVELS, LayerModel
@@ -301,12 +309,32 @@ class Walk:
         return _state(self._input.reserved_bits.copy(), views, points, self._capacity)
 
     def rest(self) -> None:
-        """Give up the tables, which take far more memory than the state."""
+        """Give up the tables, and all of the state that holds nothing."""
         self._ready = None
+        used = self._rows_used()
+        parts = {name: getattr(self._state, name)[:rows].copy() for name, rows in used.items()}
+        self._state = self._state._replace(**parts)
 
     def resume(self, ready: SearchInput) -> None:
         """Go on with the same tables, made anew."""
-        self._ready = ready
+        if self._ready is None:
+            self._ready = ready
+            whole = self._fresh()
+            for name, rows in self._rows_used().items():
+                getattr(whole, name)[:rows] = getattr(self._state, name)
+            parts = {name: getattr(whole, name) for name in self._rows_used()}
+            self._state = self._state._replace(**parts)
+
+    def _rows_used(self) -> dict[str, int]:
+        """Rows that hold anything of the large parts of the state."""
+        found, height = (int(self._state.counters[at]) for at in (FOUND, HEIGHT))
+        archives = ("archive", "archive_trail", "archive_flags", "archive_placed")
+        return {"stack": height, **dict.fromkeys(archives, found)}
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the state."""
+        return sum(part.nbytes for part in self._state)
 
     @property
     def found(self) -> bool:
