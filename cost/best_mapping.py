@@ -9,16 +9,8 @@ import numpy as np
 
 from cost.chain_state import SearchTables
 from cost.layer_model import LayerModel
-from cost.mapping_search import (
-    Aim,
-    MappingPoint,
-    Prepared,
-    SearchInput,
-    Walk,
-    budget_of,
-    prepare,
-    search_tables,
-)
+from cost.mapping_search import MappingPoint, Walk
+from cost.search_input import Aim, Prepared, SearchInput, budget_of, prepare, search_tables
 
 NODES_A_STEP = 2_000
 """Nodes after which a search for a best mapping waits to be asked again."""

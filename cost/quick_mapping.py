@@ -10,15 +10,8 @@ import numpy as np
 from cost.best_mapping import BestSearch, root_bound
 from cost.layer_model import LayerModel
 from cost.least_energy import TooManyChainsError, least_energy_mapping
-from cost.mapping_search import (
-    Aim,
-    MappingPoint,
-    Walk,
-    budget_of,
-    mixed_bound,
-    search_tables,
-    weigh_point,
-)
+from cost.mapping_search import MappingPoint, Walk, weigh_point
+from cost.search_input import Aim, budget_of, mixed_bound, search_tables
 
 SHORT_REACH, SHORT_TURNS, NODES_A_SHORT_TURN = (0.1, np.inf), 5, 300
 """A short search: relative distances from the lower bound, turns for each, nodes in a turn."""

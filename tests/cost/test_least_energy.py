@@ -11,8 +11,9 @@ from cost.kernel import evaluate_layer_tile, fits
 from cost.layer_model import LayerModel, build_layer_model
 from cost.least_energy import least_energy_mapping
 from cost.mapping import LayerTile, TemporalMapping
-from cost.mapping_search import Aim, MappingPoint, pareto_set, size_vector
+from cost.mapping_search import MappingPoint, pareto_set, size_vector
 from cost.rules import DEFINES, EXACT, RuleSet
+from cost.search_input import Aim
 from problems import Hardware, Layer, load_problem
 from tests.cost.test_mapping_oracle import random_case
 

@@ -10,8 +10,9 @@ from cost.floor_tables import FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
 from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
 from cost.least_energy import least_energy_mapping
 from cost.mapping_bounds import least_bounds, lower_bounds
-from cost.mapping_search import mixed_bound, pareto_set, size_vector
+from cost.mapping_search import pareto_set, size_vector
 from cost.rules import DEFINES, EXACT, RuleSet
+from cost.search_input import mixed_bound
 from problems import Hardware, Layer, load_problem
 from tests.oracle.random_problems import dilated, random_hardware, random_layer
 

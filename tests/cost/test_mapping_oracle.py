@@ -7,8 +7,9 @@ import pytest
 
 from cost.layer_model import build_layer_model
 from cost.mapping import LayerTile
-from cost.mapping_search import Aim, pareto_set, size_vector
+from cost.mapping_search import pareto_set, size_vector
 from cost.rules import DEFINES, EXACT, RuleSet
+from cost.search_input import Aim
 from problems import Hardware, Layer, LayerKind, Operand
 from tests.oracle.all_mappings import AllMappings, clean, prime_loops
 from tests.oracle.random_problems import random_hardware, random_layer

@@ -9,9 +9,10 @@ from cost.kernel import evaluate_layer_tile
 from cost.lattice import OX, OY
 from cost.layer_model import build_layer_model
 from cost.mapping import LayerTile, TemporalMapping
-from cost.mapping_search import Aim, pareto_set, size_vector
+from cost.mapping_search import pareto_set, size_vector
 from cost.merged_loops import merged_loops
 from cost.rules import DEFINES, EXACT
+from cost.search_input import Aim
 from problems import load_problem
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cost.mapping_search import Aim, pareto_set
+from cost.mapping_search import pareto_set
 from cost.overlap import OverlapMode
 from cost.rules import EXACT
+from cost.search_input import Aim
 from problems import load_problem
 from solver.choices import ChoiceBuilder
 from solver.prepare import cost_tables

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from cost.mapping_search import Aim, MappingPoint, pareto_set, weigh_point
+from cost.mapping_search import MappingPoint, pareto_set, weigh_point
 from cost.rules import EXACT
+from cost.search_input import Aim
 from problems import load_problem
 from solver.mapping_searches import MappedTile
 from solver.mapping_store import MappingStore
