@@ -53,7 +53,8 @@ COLUMNS = (
     "version",
 )
 """Columns of the table of runs. `options` in all, and those `left` after bounds on layers, with
-which deciding begins; `phases`: seconds by phase; `version`: none is 0.1.0."""
+which deciding begins; `phases`: seconds by phase; `version` of the program, empty for
+0.1.0."""
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 CSV, PAGE = ROOT / "docs" / "results.csv", ROOT / "docs" / "results.md"
 SOLVE = (
