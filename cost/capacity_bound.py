@@ -26,6 +26,12 @@ class Occupancy(NamedTuple):
     [memory] bits beside whole maps, infinite for DRAM. Tiles wait for later readers while
     layers [start, stop) run: outputs `waits` [e], tiles from outside `fetch_waits` [e]. Only at
     steps that a layer `runs` is room asked for. `linked`: see `kind_paths`.
+
+    Mappings take room beside the tensors that rest there, and those that take less cost more.
+    `stairs` [stair, (layer, W, I, O entry, first, end)]: every mapping of an entry of f costs and
+    takes no less than one of the steps [first, end), of which `step_costs` [step] are above what
+    the entry costs at least and `step_bits` [step, memory] are taken beside its tensors. There is
+    no more than one for an entry, and none where nothing is known.
     """
 
     weight_mem: np.ndarray
@@ -46,6 +52,42 @@ class Occupancy(NamedTuple):
     runs: np.ndarray
     room: np.ndarray
     linked: np.ndarray
+    stairs: np.ndarray
+    step_costs: np.ndarray
+    step_bits: np.ndarray
+
+
+@njit(cache=True)
+def _cheapest_step(x, stair, price):
+    """The step of a stair that is cheapest under prices [layer, memory], and what it costs."""
+    e, first, end = x.stairs[stair, 0], x.stairs[stair, 4], x.stairs[stair, 5]
+    least, best = np.inf, first
+    for k in range(first, end):
+        cost = x.step_costs[k]
+        for m in range(x.room.shape[0]):
+            if price[e, m] > 0:
+                cost += price[e, m] * x.step_bits[k, m]
+        if cost < least:
+            least, best = cost, k
+    return best, least
+
+
+@njit(cache=True)
+def step_rises(price, x):
+    """What mappings add to entries [stair] at least under prices [layer, memory]."""
+    out = np.zeros(len(x.stairs))
+    for stair in range(len(x.stairs)):
+        out[stair] = _cheapest_step(x, stair, price)[1]
+    return out
+
+
+@njit(cache=True)
+def add_steps(use, pick_f, price, x):
+    """Add the bits of the steps behind some picks to `use` [layer, memory], in place."""
+    for stair in range(len(x.stairs)):
+        e, w, i, o = x.stairs[stair, :4]
+        if pick_f[e, 0] == w and pick_f[e, 1] == i and pick_f[e, 2] == o:
+            use[e] += x.step_bits[_cheapest_step(x, stair, price)[0]]
 
 
 @njit(cache=True)
@@ -98,6 +140,10 @@ def priced(cost_f, cost_g, price, x):
                     extra += price[step, m] * x.fetch_bits[e]
                 if extra > 0:
                     paid_g[e, p] += extra
+    rises = step_rises(price, x)
+    for stair in range(len(x.stairs)):
+        e, w, i, o = x.stairs[stair, :4]
+        paid_f[e, w, i, o] += rises[stair]
     return paid_f, paid_g, fixed
 
 
@@ -136,7 +182,7 @@ def close_misfits(f, g, x):
 
 @njit(cache=True)
 def occupied(pick_f, pick_g, x):
-    """Bits [layer, memory] that the placement of some picks takes at every step."""
+    """Bits [layer, memory] that the tensors of some picks take at every step."""
     n = pick_f.shape[0]
     n_mem = x.room.shape[0]
     stays = np.zeros(n_mem)
@@ -178,8 +224,9 @@ def ascend(cost_f, cost_g, x, rounds, start, seen_f, seen_g):
     """Lower bound of the cost of one tile under shared capacities, from prices `start` on.
 
     Returns (bound, prices [layer, memory] that prove it, picks [layer, (w, i, o)] of the path
-    that attains it under those prices). `seen_f` [layer, (w, i, o), entry] and `seen_g` [layer,
-    (h_use, v), entry] count the rounds in which a path took an entry.
+    that attains it under those prices, bits [layer, memory] that they leave to mappings).
+    `seen_f` [layer, (w, i, o), entry] and `seen_g` [layer, (h_use, v), entry] count the rounds in
+    which a path took an entry.
     """
     n = cost_f.shape[0]
     n_mem = x.room.shape[0]
@@ -190,6 +237,7 @@ def ascend(cost_f, cost_g, x, rounds, start, seen_f, seen_g):
     pick_f = np.zeros((n, 3), dtype=np.int64)
     pick_g = np.zeros((n, 5), dtype=np.int64)
     best_pick = pick_f.copy()
+    free = np.zeros((n, n_mem))
     best = -np.inf
     step = 1.0
     stale = 0
@@ -197,7 +245,7 @@ def ascend(cost_f, cost_g, x, rounds, start, seen_f, seen_g):
         paid_f, paid_g, fixed = priced(cost_f, cost_g, price, x)
         value = cheapest(paid_f, paid_g, x.linked, pick_f, pick_g) - fixed
         if np.isinf(value):
-            return value, price, pick_f
+            return value, price, pick_f, free
         for e in range(n):
             for k in range(3):
                 seen_f[e, k, pick_f[e, k]] += 1
@@ -208,6 +256,7 @@ def ascend(cost_f, cost_g, x, rounds, start, seen_f, seen_g):
             best = value
             best_price = price.copy()
             best_pick = pick_f.copy()
+            free = x.room - occupied(pick_f, pick_g, x)
         if improved:
             stale = 0
         else:
@@ -217,6 +266,7 @@ def ascend(cost_f, cost_g, x, rounds, start, seen_f, seen_g):
                 stale = 0
         # What the cheapest placement occupies at each step, less what there is.
         use = occupied(pick_f, pick_g, x)
+        add_steps(use, pick_f, price, x)
         norm = 0.0
         excess = np.zeros((n, n_mem))
         for e in range(n):
@@ -234,7 +284,7 @@ def ascend(cost_f, cost_g, x, rounds, start, seen_f, seen_g):
             for m in range(n_mem):
                 if excess[e, m] != 0.0:
                     price[e, m] = max(0.0, price[e, m] + reach * excess[e, m] / scale[m])
-    return best, best_price, best_pick
+    return best, best_price, best_pick, free
 
 
 @njit(cache=True)

@@ -96,7 +96,7 @@ def divided_bound(cost_f, cost_g, x, rounds, most_parts, enough, start):
     Tables and occupancy as for `capacity_prices`, whose bound this one starts from, with prices
     `start` [layer, memory] to begin with. Ends where
     the bound reaches `enough` or `most_parts` were looked at. Returns (bound, picks [layer, (w,
-    i, o)] of the part of least bound).
+    i, o)] of the part of least bound, bits [layer, memory] that they leave to mappings).
     """
     least_g = least_makes(cost_g)
     n, n_mem = cost_f.shape[0], x.room.shape[0]
@@ -105,19 +105,22 @@ def divided_bound(cost_f, cost_g, x, rounds, most_parts, enough, start):
     prices = np.zeros((size, n, n_mem))
     prices[0] = start
     picks = np.zeros((size, n, 3), dtype=np.int64)
+    frees = np.zeros((size, n, n_mem))
     decisions = np.zeros((size, MOST_DEPTH, 4), dtype=np.int64)
     depths = np.zeros(size, dtype=np.int64)
     torn = np.zeros((size, 3), dtype=np.int64)
     divisible = np.zeros(size, dtype=np.bool_)
     seen_f, seen_g = no_counts(cost_f, cost_g)
-    bounds[0], prices[0], picks[0] = ascend(cost_f, least_g, x, rounds, prices[0], seen_f, seen_g)
+    bounds[0], prices[0], picks[0], frees[0] = ascend(
+        cost_f, least_g, x, rounds, prices[0], seen_f, seen_g
+    )
     if np.isfinite(bounds[0]):
         divisible[0] = _most_torn(seen_f, seen_g, x, torn[0])
     used = 1
     while True:
         part = int(np.argmin(bounds[:used]))
         if bounds[part] >= enough or not divisible[part] or used + 2 > size:
-            return bounds[part], picks[part]
+            return bounds[part], picks[part], frees[part]
         depth = depths[part]
         least = bounds[part]
         for there in range(2):
@@ -130,15 +133,15 @@ def divided_bound(cost_f, cost_g, x, rounds, most_parts, enough, start):
                 _restrict(f, g, x, what, e, memory, where == 1)
             seen_f[:] = 0
             seen_g[:] = 0
-            value, price, pick = ascend(f, g, x, ROUNDS, prices[part], seen_f, seen_g)
+            value, price, pick, free = ascend(f, g, x, ROUNDS, prices[part], seen_f, seen_g)
             if np.isinf(value):
                 continue
             bounds[used] = max(value, least)
-            prices[used], picks[used] = price, pick
+            prices[used], picks[used], frees[used] = price, pick, free
             depths[used] = depth + 1
             divisible[used] = depth + 1 < MOST_DEPTH and _most_torn(seen_f, seen_g, x, torn[used])
             used += 1
         # Both halves take its place.
         bounds[part] = np.inf
         if used == 1 or not np.isfinite(bounds[:used].min()):
-            return np.inf, picks[part]
+            return np.inf, picks[part], frees[part]

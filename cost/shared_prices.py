@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from cost.capacity_bound import Occupancy, occupied, priced
+from cost.capacity_bound import Occupancy, add_steps, occupied, priced
 from cost.kind_paths import cheapest
 
 MOMENTUM = 0.95
@@ -35,7 +35,8 @@ class SharedKinds(NamedTuple):
     `counts` [kind]; cost tables f [kind, layer, W, I, O] and g [kind, layer, producer, I, H, 1, V],
     where H and V are the memories of caches for all kinds alike, whichever tiles use or make them;
     infinite where not allowed. The rest as in `Occupancy`, with `input_bits`, `output_bits`,
-    `output_waiting_bits`, `fetch_mem`, `fetch_bits`, `fetch_waits` and `runs` by kind, too.
+    `output_waiting_bits`, `fetch_mem`, `fetch_bits`, `fetch_waits` and `runs` by kind, too, and
+    `stairs` [kind, stair, ...], of which the first `n_stairs` [kind] count.
     """
 
     counts: np.ndarray
@@ -59,6 +60,10 @@ class SharedKinds(NamedTuple):
     runs: np.ndarray
     room: np.ndarray
     linked: np.ndarray
+    n_stairs: np.ndarray
+    stairs: np.ndarray
+    step_costs: np.ndarray
+    step_bits: np.ndarray
 
 
 @njit(cache=True)
@@ -83,6 +88,9 @@ def occupancy_of(x, k):
         x.runs[k],
         x.room,
         x.linked,
+        x.stairs[k, : x.n_stairs[k]],
+        x.step_costs,
+        x.step_bits,
     )
 
 
@@ -102,21 +110,24 @@ def add_shifts(cost_f, cost_g, shift, k, count):
 
 
 @njit(cache=True)
+def _per_tile(x, price, k):
+    """Prices [layer, memory] of a bit in one tile of kind `k`."""
+    return price[k] / (x.counts[k] * np.maximum(x.room, 1.0))
+
+
+@njit(cache=True)
 def _least(x, price, shift, picks):
     """Cost of all kinds under prices: a bound. What each picks goes to `picks`.
 
     `picks` [kind, layer, (w, i, o, producer, I, H, 0, V)].
     """
     total = 0.0
-    n, n_mem = x.f.shape[1], x.room.shape[0]
+    n = x.f.shape[1]
     pick_f = np.zeros((n, 3), dtype=np.int64)
     pick_g = np.zeros((n, 5), dtype=np.int64)
-    scale = np.maximum(x.room, 1.0)
-    per_tile = np.zeros((n, n_mem))
     for k in range(len(x.counts)):
         count = x.counts[k]
-        for m in range(n_mem):
-            per_tile[:, m] = price[k, :, m] / (count * scale[m])
+        per_tile = _per_tile(x, price, k)
         paid_f, paid_g, fixed = priced(x.f[k], x.g[k], per_tile, occupancy_of(x, k))
         add_shifts(paid_f, paid_g, shift, k, count)
         value = cheapest(paid_f, paid_g, x.linked, pick_f, pick_g)
@@ -133,7 +144,9 @@ def _turn_prices(x, price, picks, along):
     """Add the excess over memories to `along` [kind, layer, memory]; its squared length."""
     length = 0.0
     for k in range(len(x.counts)):
-        use = occupied(picks[k, :, :3], picks[k, :, 3:], occupancy_of(x, k))
+        one = occupancy_of(x, k)
+        use = occupied(picks[k, :, :3], picks[k, :, 3:], one)
+        add_steps(use, picks[k, :, :3], _per_tile(x, price, k), one)
         for e in range(use.shape[0]):
             for m in range(use.shape[1]):
                 if not x.runs[k, e] or np.isinf(x.room[m]):

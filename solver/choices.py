@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cost.capacity_bound import capacity_prices, priced
+from cost.capacity_bound import capacity_prices, priced, step_rises
 from cost.kind_paths import kind_through
 from cost.mapping_search import MappingPoint, weigh_point
 from cost.shared_prices import add_shifts, occupancy_of
@@ -18,13 +18,11 @@ from solver.option_choices import NOTHING, LayerChoice, OptionChoices, PhaseChoi
 from solver.option_plan import OptionPlan
 from solver.places import Fitting
 from solver.shared_kinds import through_entries
+from solver.sharpen import EFFORT
 from solver.stack_option import StackOption
 from solver.stack_tables import PRICE_ROUNDS
 from solver.staircase import EQUAL
 
-EFFORT = 2e5
-"""Nodes of search for a mapping after which other options may have become more promising; only
-speed depends on it."""
 FIT_EFFORT = 2e4
 """The same for a mapping that fits a placement which need not be the best."""
 MARGIN = 1e-9
@@ -129,12 +127,14 @@ class ChoiceBuilder(KnownPlacement):
         tiling, kinds = self._kinds(option)
         reduced = self._through(option, weights)
         floor = sum(
-            kind.kind.count * least for kind, (_, _, least) in zip(kinds, reduced, strict=True)
+            kind.kind.count * least for kind, (_, _, least, _) in zip(kinds, reduced, strict=True)
         )
         slack = reach - floor
         phase_choices: list[PhaseChoice] = []
         layer_entries = []
-        for k, (kind, (through_f, through_g, least)) in enumerate(zip(kinds, reduced, strict=True)):
+        for k, (kind, (through_f, through_g, least, rises)) in enumerate(
+            zip(kinds, reduced, strict=True)
+        ):
             limit = least + (slack + MARGIN * floor) / kind.kind.count
             near_g = (through_g <= limit) & np.isfinite(through_g)
             near_f = (through_f <= limit) & np.isfinite(through_f)
@@ -146,7 +146,9 @@ class ChoiceBuilder(KnownPlacement):
                 if not kind.runs[e]:
                     continue
                 memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
-                layer_entries.append((k, e, memories, limit - through_f[e, w, i, o]))
+                # What a mapping costs above the best is not part of what is spent yet.
+                spare = limit - through_f[e, w, i, o] + rises[e, w, i, o]
+                layer_entries.append((k, e, memories, spare))
         others = self._most_held(option, tiling, phase_choices, layer_entries)
         layer_choices = []
         for k, e, memories, spare in layer_entries:
@@ -172,11 +174,11 @@ class ChoiceBuilder(KnownPlacement):
 
     def _through(
         self, option: StackOption, weights: tuple[float, float]
-    ) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    ) -> list[tuple[np.ndarray, np.ndarray, float, np.ndarray]]:
         """Per kind, bounds on the cost of a tile through every entry of f and g, and the least.
 
-        Under prices for shared memories fewer entries come close, and fewer still under prices for
-        what kinds share.
+        Last what mappings add to the cost of each entry of f at least. Under prices for shared
+        memories fewer entries come close, and fewer still under prices for what kinds share.
         """
         _, kinds = self._kinds(option)
         costs = self._costs(option, weights)
@@ -184,21 +186,23 @@ class ChoiceBuilder(KnownPlacement):
         if shared is not None:
             _, price, shift = self._prices(option, weights, shared)
         out = []
-        for k, (kind, (cost_f, cost_g)) in enumerate(zip(kinds, costs, strict=True)):
-            fixed, before = 0.0, cost_g
+        for k, (kind, (cost_f, cost_g, x)) in enumerate(zip(kinds, costs, strict=True)):
+            fixed, before, rises = 0.0, cost_g, np.zeros(cost_f.shape)
             if shared is not None:
                 paid = price[k] / (kind.kind.count * np.maximum(shared.room, 1.0))
                 one = occupancy_of(shared, k)
                 cost_f, cost_g, fixed = priced(shared.f[k], shared.g[k], paid, one)
+                rises[tuple(one.stairs[:, :4].T)] = step_rises(paid, one)
                 add_shifts(cost_f, cost_g, shift, k, float(kind.kind.count))
-            elif kind.occupancy is not None:
-                _, paid, _ = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)
-                cost_f, cost_g, fixed = priced(cost_f, cost_g, paid, kind.occupancy)
+            elif x is not None:
+                _, paid, _, _ = capacity_prices(cost_f, cost_g, x, PRICE_ROUNDS)
+                cost_f, cost_g, fixed = priced(cost_f, cost_g, paid, x)
+                rises[tuple(x.stairs[:, :4].T)] = step_rises(paid, x)
             through_f, through_g = kind_through(cost_f, cost_g, kind.linked)
             least = float(through_f[0].min()) - fixed
             if shared is not None:
                 through_g = through_entries(shared, k, kind, before, through_g)
-            out.append((through_f - fixed, through_g - fixed, least))
+            out.append((through_f - fixed, through_g - fixed, least, rises))
         return out
 
     def _most_held(

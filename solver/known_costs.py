@@ -17,13 +17,11 @@ from solver.kind_tables import KindTables
 from solver.mapping_searches import MappedTile
 from solver.mapping_store import MappingStore
 from solver.pinned_inside import FREE, Memories
-from solver.shared_kinds import shared_kinds
+from solver.shared_kinds import KindCosts, shared_kinds
 from solver.stack_option import StackOption, tiles_that_run
 from solver.stack_tables import PRICE_ROUNDS, StackTables
+from solver.step_tables import Entry, Steps, with_steps
 
-HARD = 1e5
-"""Nodes of search after which a placement of a layer-tile stands at its bound unless CP-SAT
-chooses it; only speed depends on it."""
 FIRST_EFFORT, NEXT_EFFORT = (400, 0.4), (60, 0.02)
 """Rounds of the search for prices of what kinds of tile share and the relative rise that it aims
 at, at first and later on; only speed depends on it."""
@@ -73,10 +71,8 @@ class KnownCosts:
             self._options[option] = (tiling, self.tables.kind_tables(option))
         return self._options[option]
 
-    def _costs(
-        self, option: StackOption, weights: tuple[float, float]
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Weighted cost tables (f, g) per kind: true where a mapping is known, else bounds.
+    def _costs(self, option: StackOption, weights: tuple[float, float]) -> list[KindCosts]:
+        """Weighted cost tables per kind: true where a mapping is known, else bounds.
 
         All tiles carry a share of the weights' arrival.
         """
@@ -86,6 +82,7 @@ class KnownCosts:
         for kind in kinds:
             cost_f = weigh_table(kind.f, *weights)
             export = weigh_table(kind.exports, *weights)
+            steps: list[tuple[Entry, Steps]] = []
             for e, layer in enumerate(tiling.graph.layers):
                 if not kind.runs[e] or not layer.computes:
                     continue
@@ -105,11 +102,24 @@ class KnownCosts:
                         cost_f[at] = max(cost_f[at], within.get(memories, 0.0) + export[e, at[3]])
                     if memories in rough and self.mappings.best(tile) is None:
                         cost_f[at] = rough[memories] + export[e, at[3]]
+                    elif kind.occupancy is not None:
+                        known_steps = self.mappings.steps(tile)
+                        if known_steps is not None:
+                            tensors = self._tensor_bits(option.layers[e], kind, e, memories)
+                            base = float(cost_f[at] - export[e, at[3]])
+                            steps.append((at, known_steps.above(base, tensors)))
             cost_f += weigh_table(self.tables.with_arrival(option, kind, tiles), *weights)
             cost_f -= np.where(np.isinf(cost_f), 0.0, weigh_table(kind.f, *weights))
             if self.in_place:
                 cost_f = self._only_in_place(cost_f, kind)
-            out.append((cost_f, weigh_table(kind.g, *weights)))
+            x = kind.occupancy
+            out.append(
+                KindCosts(
+                    cost_f,
+                    weigh_table(kind.g, *weights),
+                    None if x is None else with_steps(x, steps),
+                )
+            )
         return out
 
     def _tile(
@@ -146,6 +156,21 @@ class KnownCosts:
         if _fits(best[0].held_bits, budget):
             return tile
         return replace(tile, budget=budget)
+
+    def _tensor_bits(
+        self, index: int, kind: KindTables, e: int, memories: Memories
+    ) -> dict[int, int]:
+        """Bits per memory that the whole tensors of a layer-tile take at least."""
+        bits: dict[int, int] = {}
+        layer = self.tables.problem.workload.layers[index]
+        # The parts of a concat are its output.
+        made = kind.kind.output_bits[e] if layer.computes else 0
+        demand = (layer.weight_volume_bits, kind.kind.operand_bits[e], made)
+        for memory, amount in zip(memories, demand, strict=True):
+            if memory < 0:
+                continue
+            bits[memory] = bits.get(memory, 0) + amount
+        return bits
 
     def _is_open(self, kind: KindTables, e: int, memories: Memories, costs: np.ndarray) -> bool:
         """Whether layer e of a kind of tile may have its tensors in `memories`.
@@ -195,49 +220,6 @@ class KnownCosts:
             kind.outputs.index(memories[2]),
         )
 
-    def sharpen(
-        self,
-        option: StackOption,
-        weights: tuple[float, float],
-        enough: float,
-    ) -> float:
-        """Weighted lower bound of `option`, its likeliest mappings searched until it stands.
-
-        The cheapest path of every kind of tile is taken, its mappings are searched, and so
-        on until a path of known or hard mappings is the cheapest, or the bound reaches `enough`.
-        First by prices on memories alone, then with placements divided.
-        """
-        if self.patience < 0:
-            return self.floor(option, weights)
-        tiling, kinds = self._kinds(option)
-        parts = 0
-        while True:
-            if self.pause is not None:
-                self.pause()
-            floor, picks = self._floor(option, weights, parts)
-            if floor >= enough or not np.isfinite(floor):
-                return floor
-            fresh = False
-            bounds: dict[MappedTile, float] = {}
-            for kind, pick in zip(kinds, picks, strict=True):
-                for e, (w, i, o) in enumerate(pick.tolist()):
-                    if not kind.runs[e] or not tiling.graph.layers[e].computes:
-                        continue
-                    memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
-                    energy, cycles = (kind.f[e, w, i, o] - kind.exports[e, o]).tolist()
-                    bound = weights[0] * energy + weights[1] * cycles
-                    tile = self._tile(option, kind, e, memories, weights)
-                    if self.mappings.is_hard(tile, self.patience):
-                        fresh |= not self._makes_do(tile)
-                    elif self.mappings.is_hard(tile, HARD):
-                        continue  # its bound may do
-                    else:
-                        bounds.setdefault(tile, bound)
-            if not self.mappings.step_all(bounds) and not fresh:
-                if parts == self.parts:
-                    return floor
-                parts = self.parts
-
     def tiles(self, option: StackOption) -> int:
         """Layer-tiles of an option that differ in kind."""
         return sum(sum(kind.runs) for kind in self._kinds(option)[1])
@@ -248,45 +230,44 @@ class KnownCosts:
 
     def _floor(
         self, option: StackOption, weights: tuple[float, float], parts: int = 0
-    ) -> tuple[float, list[np.ndarray]]:
-        """Weighted lower bound of `option` and the entries that attain it per kind.
+    ) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
+        """Weighted lower bound of `option`, the entries that attain it per kind, what they leave.
 
-        Placements of a kind are divided into so many `parts`, see `divided_bound`.
+        That are bits [layer, memory] for mappings beside the tensors. Placements of a kind are
+        divided into so many `parts`, see `divided_bound`.
         """
         kinds = self._kinds(option)[1]
         costs = self._costs(option, weights)
         least, alone = [], []
-        for kind, (cost_f, cost_g) in zip(kinds, costs, strict=True):
-            if kind.occupancy is not None:
-                bound, price, pick = capacity_prices(cost_f, cost_g, kind.occupancy, PRICE_ROUNDS)
+        for kind, (cost_f, cost_g, x) in zip(kinds, costs, strict=True):
+            if x is not None:
+                bound, price, pick, free = capacity_prices(cost_f, cost_g, x, PRICE_ROUNDS)
             else:
-                price, pick = np.zeros((0, 0)), np.zeros((len(kind.weights), 3), dtype=np.int64)
+                price = free = np.zeros((0, 0))
+                pick = np.zeros((len(kind.weights), 3), dtype=np.int64)
                 inner = np.zeros((len(kind.weights), 5), dtype=np.int64)
                 bound = cheapest(cost_f, cost_g, kind.linked, pick, inner)
             least.append(kind.kind.count * float(bound))
-            alone.append((price, pick))
+            alone.append((price, pick, free))
         total = sum(least)
         if not parts or not np.isfinite(total) or not self.tables.rules.joint_capacity:
-            return total, [pick for _, pick in alone]
+            return total, [pick for _, pick, _ in alone], [free for _, _, free in alone]
         shared = self._shared(option, costs)
         if shared is not None:
             bound, price, shift = self._prices(option, weights, shared)
             if np.isinf(bound):
-                return bound, [pick for _, pick in alone]
+                return bound, [pick for _, pick, _ in alone], [free for _, _, free in alone]
             if bound > total * (1 + SHARED_RISE):
                 return self._divided(shared, price, shift, parts)
-        total, picks = 0.0, []
-        for kind, (cost_f, cost_g), (price, _) in zip(kinds, costs, alone, strict=True):
-            value, pick = divided_bound(
-                cost_f, cost_g, kind.occupancy, PRICE_ROUNDS, parts, np.inf, price
-            )
+        total, picks, frees = 0.0, [], []
+        for kind, (cost_f, cost_g, x), (price, _, _) in zip(kinds, costs, alone, strict=True):
+            value, pick, free = divided_bound(cost_f, cost_g, x, PRICE_ROUNDS, parts, np.inf, price)
             total += kind.kind.count * float(value)
             picks.append(pick)
-        return total, picks
+            frees.append(free)
+        return total, picks, frees
 
-    def _shared(
-        self, option: StackOption, costs: list[tuple[np.ndarray, np.ndarray]]
-    ) -> SharedKinds | None:
+    def _shared(self, option: StackOption, costs: list[KindCosts]) -> SharedKinds | None:
         """All kinds of tile of an option on the same axes; None where nothing is shared."""
         tiling, kinds = self._kinds(option)
         if len(kinds) < 2:
@@ -316,19 +297,20 @@ class KnownCosts:
     @staticmethod
     def _divided(
         shared: SharedKinds, price: np.ndarray, shift: np.ndarray, parts: int
-    ) -> tuple[float, list[np.ndarray]]:
+    ) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
         """`_floor` where all kinds pay for how their choices differ."""
-        total, picks = 0.0, []
+        total, picks, frees = 0.0, [], []
         scale = np.maximum(shared.room, 1.0)
         for k, count in enumerate(shared.counts.tolist()):
             f, g = shared.f[k].copy(), shared.g[k].copy()
             add_shifts(f, g, shift, k, count)
             start = price[k] / (count * scale)
             one = occupancy_of(shared, k)
-            value, pick = divided_bound(f, g, one, PRICE_ROUNDS, parts, np.inf, start)
+            value, pick, free = divided_bound(f, g, one, PRICE_ROUNDS, parts, np.inf, start)
             total += count * float(value)
             picks.append(pick)
-        return total, picks
+            frees.append(free)
+        return total, picks, frees
 
 
 def _fits(held_bits: Sequence[int], free_bits: Sequence[float]) -> bool:

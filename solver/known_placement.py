@@ -7,13 +7,13 @@ import numpy as np
 from cost.kind_paths import weigh_table
 from solver.fitting import UNKNOWN, Costs, fitting_places
 from solver.kind_tables import KindTables
-from solver.known_costs import HARD, KnownCosts
 from solver.mapping_searches import MappedTile
 from solver.places import Fitting
+from solver.sharpen import HARD, SharpenedCosts
 from solver.stack_option import StackOption, main_kind
 
 
-class KnownPlacement(KnownCosts):
+class KnownPlacement(SharpenedCosts):
     """Finds placements near the bounds of options; see `KnownCosts`. They prove nothing."""
 
     def fitting(
@@ -30,12 +30,12 @@ class KnownPlacement(KnownCosts):
         main = main_kind(tiling)
         sizes = np.array(self.tables.domains.sizes_bits, dtype=np.float64)
         while True:
-            floor, picks = self._floor(option, weights)
+            floor, picks, _ = self._floor(option, weights)
             if not np.isfinite(floor):
                 return None
             costs = [
                 Costs(f, g, [p if p is None else weigh_table(p, *weights) for p in kind.pairs])
-                for kind, (f, g) in zip(kinds, self._costs(option, weights), strict=True)
+                for kind, (f, g, _) in zip(kinds, self._costs(option, weights), strict=True)
             ]
             beyond = [self._beyond(option, kind, weights) for kind in kinds]
             found = fitting_places(tiling.graph, kinds, costs, main, picks[main], sizes, beyond)
@@ -89,18 +89,3 @@ class KnownPlacement(KnownCosts):
         at = self._entry(kind, e, memories)
         energy, cycles = (kind.f[(e, *at)] - kind.exports[e, at[2]]).tolist()
         return energy, cycles
-
-    def _tensor_bits(
-        self, index: int, kind: KindTables, e: int, memories: tuple[int, int, int]
-    ) -> dict[int, int]:
-        """Bits per memory that the whole tensors of a layer-tile take at least."""
-        bits: dict[int, int] = {}
-        layer = self.tables.problem.workload.layers[index]
-        # The parts of a concat are its output.
-        made = kind.kind.output_bits[e] if layer.computes else 0
-        demand = (layer.weight_volume_bits, kind.kind.operand_bits[e], made)
-        for memory, amount in zip(memories, demand, strict=True):
-            if memory < 0:
-                continue
-            bits[memory] = bits.get(memory, 0) + amount
-        return bits

@@ -13,6 +13,7 @@ from solver.mapping_searches import MappedTile, MappingSearches
 from solver.pinned_inside import FREE
 from solver.stack_tables import StackTables
 from solver.staircase import EQUAL, Staircase, first_step
+from solver.step_tables import Steps, steps_of
 
 GENEROUS = 4
 """Times that more room is tried at the same cost; only speed depends on it."""
@@ -24,6 +25,7 @@ class MappingStore(MappingSearches):
     def __init__(self, tables: StackTables, pause: Callable[[], object] | None = None) -> None:
         super().__init__(tables, pause)
         self._stairs: dict[MappedTile, Staircase] = {}
+        self._tables: dict[MappedTile, tuple[Staircase, Steps | None]] = {}
         self._some: dict[tuple[MappedTile, bool], tuple[MappingPoint, ...]] = {}
         self._within: dict[tuple[MappedTile, tuple[float, ...]], tuple[MappingPoint, ...]] = {}
 
@@ -34,6 +36,17 @@ class MappingStore(MappingSearches):
             return Staircase(tile.weights, self._weighed(tile), self._most(tile), points, ())
         known = self._steps_of(tile)
         return replace(known, points=self._turned(tile, known.points) or ())
+
+    def steps(self, tile: MappedTile) -> Steps | None:
+        """`staircase` as bounds read it; None where it says no more than the best mapping."""
+        plain = self._plain(tile)
+        stairs = self._stairs.get(plain)
+        if stairs is None or tile.key.pinned != FREE:
+            return None
+        known = self._tables.get(plain)
+        if known is None or known[0] is not stairs:
+            known = self._tables[plain] = stairs, steps_of(stairs)
+        return known[1]
 
     def _steps_of(self, tile: MappedTile) -> Staircase:
         """The same of the tile that stands for all alike."""
@@ -49,13 +62,16 @@ class MappingStore(MappingSearches):
         return tuple(float(size) for size in sizes)
 
     def find_within(
-        self, budgets: Iterable[tuple[MappedTile, Sequence[float]]], effort: float = np.inf
-    ) -> None:
+        self,
+        budgets: Iterable[tuple[MappedTile, Sequence[float]]],
+        effort: float = np.inf,
+        patience: float = np.inf,
+    ) -> bool:
         """Search the best mappings that take no more bits [memory], of tiles whose best is known.
 
-        What is found is known to `staircase`, and about how much more could be taken at the same
-        cost: what is asked next is seldom just the same. Each search takes so much `effort` at
-        most.
+        False if there was nothing to search. What is found is known to `staircase`, and about how
+        much more could be taken at the same cost: what is asked next is seldom just the same. Each
+        search takes so much `effort` at most, and none that is hard by `patience` goes on.
         """
         asked = []
         for tile, budget in budgets:
@@ -67,7 +83,7 @@ class MappingStore(MappingSearches):
                 for m, (bits, most) in enumerate(zip(budget, stairs.most_bits, strict=True))
             )
             asked.append((self._plain(tile), free))
-        rising = self._probe(asked, effort)
+        rising, news = self._probe(asked, effort, patience)
         for _ in range(GENEROUS):
             wider = []
             for tile, free in asked:
@@ -77,18 +93,27 @@ class MappingStore(MappingSearches):
                         wider.append((tile, more))
             if not wider:
                 break
-            self._probe(wider, effort)
+            self._probe(wider, effort, patience)
+        return news
 
     def _probe(
-        self, budgets: Iterable[tuple[MappedTile, tuple[float, ...]]], effort: float
-    ) -> set[tuple[MappedTile, tuple[float, ...]]]:
-        """Search the best within budgets where it is not known; those that cost more than known."""
+        self,
+        budgets: Iterable[tuple[MappedTile, tuple[float, ...]]],
+        effort: float,
+        patience: float,
+    ) -> tuple[set[tuple[MappedTile, tuple[float, ...]]], bool]:
+        """Search the best within budgets where it is not known.
+
+        Those that cost more than was known, and whether anything was searched.
+        """
         searched: dict[MappedTile, float] = {}
         narrow: dict[tuple[MappedTile, tuple[float, ...]], MappedTile] = {}
         for tile, free in budgets:
             least, known = self._stairs[tile].within(free)
-            if known is None:
+            if known is None and np.isfinite(least):
                 within = replace(tile, budget=free)
+                if self.is_hard(within, patience):
+                    continue
                 searched[within] = least
                 narrow[tile, free] = within
         self.find_all(searched, effort=effort)
@@ -99,7 +124,7 @@ class MappingStore(MappingSearches):
             self._stairs[tile] = self._stairs[tile].narrowed(free, cost, found)
             if cost > searched[within] * (1 + EQUAL):
                 rising.add((tile, free))
-        return rising
+        return rising, bool(searched)
 
     def some(self, tile: MappedTile, *, soon: bool = False) -> tuple[MappingPoint, ...]:
         """A mapping of a hard tile that need not be the best; empty where none is soon found.

@@ -90,4 +90,7 @@ def occupancy(
         runs=np.array(kind.runs),
         room=room,
         linked=kind.linked,
+        stairs=np.zeros((0, 6), dtype=np.int64),
+        step_costs=np.zeros(0),
+        step_bits=np.zeros((0, len(room))),
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from cost.capacity_bound import Occupancy
 from cost.shared_prices import SharedKinds
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables
@@ -13,6 +15,14 @@ from solver.occupancy import beside_maps, by_entry
 
 NOWHERE = (-1,)
 """The memories of a cache that there is none of."""
+
+
+class KindCosts(NamedTuple):
+    """Weighted cost tables f and g of a kind of tile, and what its placements occupy."""
+
+    f: np.ndarray
+    g: np.ndarray
+    occupancy: Occupancy | None
 
 
 def cache_places(kinds: Sequence[KindTables]) -> tuple[list[tuple[int, ...]], ...]:
@@ -29,16 +39,16 @@ def cache_places(kinds: Sequence[KindTables]) -> tuple[list[tuple[int, ...]], ..
 def shared_kinds(
     tiling: StackTiling,
     kinds: Sequence[KindTables],
-    costs: Sequence[tuple[np.ndarray, np.ndarray]],
+    costs: Sequence[KindCosts],
     sources: Sequence[int],
 ) -> SharedKinds | None:
-    """`costs` (f, g) of `kinds` with one axis for the memories of each cache.
+    """`costs` of `kinds` with one axis for the memories of each cache.
 
     Where a kind of tile neither uses nor makes a cache its place costs nothing but room. `sources`
     [edge]: memory of the whole map that a tensor comes from, -1 inside. None where kinds differ in
     where weights may rest, or do not share memories.
     """
-    taken = [kind.occupancy for kind in kinds]
+    taken = [cost.occupancy for cost in costs]
     known = [x for x in taken if x is not None]
     if len(known) < len(kinds) or len({kind.weights for kind in kinds}) > 1:
         return None
@@ -49,7 +59,7 @@ def shared_kinds(
     f = np.full((len(kinds), n, n_w, n_i, n_o), np.inf)
     g = np.full((len(kinds), n, n_p, n_i, n_h, 1, n_v), np.inf)
     fetch_mem = np.full((len(kinds), n, n_p), -1, dtype=np.int64)
-    for k, (kind, (cost_f, cost_g)) in enumerate(zip(kinds, costs, strict=True)):
+    for k, (kind, (cost_f, cost_g, _)) in enumerate(zip(kinds, costs, strict=True)):
         f[k] = cost_f
         fetch_mem[k, :, : cost_g.shape[1]] = known[k].fetch_mem
         for e in range(n):
@@ -61,6 +71,13 @@ def shared_kinds(
         return np.stack([getattr(x, name) for x in known])
 
     first = known[0]
+    n_stairs = np.array([len(x.stairs) for x in known], dtype=np.int64)
+    stairs = np.zeros((len(known), int(n_stairs.max()), 6), dtype=np.int64)
+    n_steps = 0
+    for k, x in enumerate(known):
+        stairs[k, : len(x.stairs)] = x.stairs
+        stairs[k, : len(x.stairs), 4:] += n_steps
+        n_steps += len(x.step_costs)
     return SharedKinds(
         counts=np.array([kind.kind.count for kind in kinds], dtype=np.float64),
         f=f,
@@ -83,6 +100,10 @@ def shared_kinds(
         runs=stacked("runs"),
         room=first.room,
         linked=first.linked,
+        n_stairs=n_stairs,
+        stairs=stairs,
+        step_costs=np.concatenate([x.step_costs for x in known]),
+        step_bits=np.concatenate([x.step_bits for x in known]),
     )
 
 

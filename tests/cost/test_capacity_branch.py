@@ -7,12 +7,15 @@ import pytest
 
 from cost.capacity_bound import Occupancy, capacity_prices, occupied
 from cost.capacity_branch import divided_bound
+from tests.cost.random_stairs import NO_STAIRS, random_stairs, rise_within
 
 N_MEM = 3
 """The last is DRAM."""
 
 
-def random_kind(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Occupancy]:
+def random_kind(
+    rng: np.random.Generator, *, stairs: bool = False
+) -> tuple[np.ndarray, np.ndarray, Occupancy]:
     """Cost tables (f, g) of one kind of tile of three layers, and what placements occupy."""
     n, n_w, n_io, n_h, n_v = 3, 2, 3, 2, 2
     cost_f = rng.uniform(1, 10, (n, n_w, n_io, n_io))
@@ -40,6 +43,7 @@ def random_kind(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Occup
         runs=np.ones(n, dtype=np.bool_),
         room=np.array([rng.uniform(30, 90), rng.uniform(30, 90), np.inf]),
         linked=np.array([False, True, True]),
+        **(random_stairs(rng, cost_f.shape) if stairs else NO_STAIRS),
     )
     return cost_f, cost_g, x
 
@@ -58,9 +62,10 @@ def least(cost_f: np.ndarray, cost_g: np.ndarray, x: Occupancy) -> float:
         pick_g = np.array(
             [(p, i, a, 0, c) for p, (_, i, _, a, c) in zip(sources, picks, strict=True)]
         )
-        if (occupied(pick_f, pick_g, x) > x.room).any():
+        cost = rise_within(x, pick_f, occupied(pick_f, pick_g, x))
+        if np.isinf(cost):
             continue
-        cost = sum(cost_f[e, w, i, o] for e, (w, i, o, _, _) in enumerate(picks))
+        cost += sum(cost_f[e, w, i, o] for e, (w, i, o, _, _) in enumerate(picks))
         cost += sum(cost_g[e, p, i, a, b, c] for e, (p, i, a, b, c) in enumerate(pick_g))
         best = min(best, float(cost))
     return best
@@ -74,10 +79,10 @@ def bound(
     return float(divided_bound(cost_f, cost_g, x, 60, parts, enough, start)[0])
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_divided_bounds_close_the_gap_that_prices_leave(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "stairs"), [*product(range(3), (False, True))])
+def test_divided_bounds_close_the_gap_that_prices_leave(seed: int, stairs: bool) -> None:
     """The bound rises with the parts, from that of prices alone, and never above the truth."""
-    cost_f, cost_g, x = random_kind(np.random.default_rng(seed))
+    cost_f, cost_g, x = random_kind(np.random.default_rng(seed), stairs=stairs)
     priced = capacity_prices(cost_f, cost_g, x, 60)[0]
     bounds = [bound(cost_f, cost_g, x, parts) for parts in (0, 10, 400)]
     truth = least(cost_f, cost_g, x)

@@ -7,13 +7,14 @@ import pytest
 
 from cost.capacity_bound import capacity_prices, occupied
 from cost.shared_prices import SharedKinds, add_shifts, occupancy_of, shared_prices
+from tests.cost.random_stairs import NO_STAIRS, random_stairs, rise_within
 
 N, N_MEM = 2, 3
 """Layers and memories; the last memory is DRAM."""
 COUNTS = (1.0, 4.0, 2.0)
 
 
-def random_kinds(rng: np.random.Generator) -> SharedKinds:
+def random_kinds(rng: np.random.Generator, *, stairs: bool = False) -> SharedKinds:
     """Three kinds of tile of two layers that like their caches in different memories."""
     n_kinds, n_w, n_io, n_cache, dram = len(COUNTS), 2, 2, 3, N_MEM - 1
     f = rng.uniform(1, 10, (n_kinds, N, n_w, n_io, n_io))
@@ -21,6 +22,12 @@ def random_kinds(rng: np.random.Generator) -> SharedKinds:
     f[:, :, 0] *= 0.3
     g += rng.uniform(0, 20, (n_kinds, N, 1, 1, n_cache, 1, 1))
     g += rng.uniform(0, 20, (n_kinds, N, 1, 1, 1, 1, n_cache))
+    known = [random_stairs(rng, f.shape[1:]) if stairs and k else NO_STAIRS for k in range(n_kinds)]
+    n_stairs = np.array([len(own["stairs"]) for own in known])
+    steps = np.cumsum([0, *(len(own["step_costs"]) for own in known)])
+    table = np.zeros((n_kinds, n_stairs.max(), 6), dtype=np.int64)
+    for k, own in enumerate(known):
+        table[k, : n_stairs[k]] = own["stairs"] + [0, 0, 0, 0, steps[k], steps[k]]
     return SharedKinds(
         counts=np.array(COUNTS),
         f=f,
@@ -43,6 +50,10 @@ def random_kinds(rng: np.random.Generator) -> SharedKinds:
         runs=np.ones((n_kinds, N), dtype=np.bool_),
         room=np.array([rng.uniform(20, 60), rng.uniform(30, 70), np.inf]),
         linked=np.array([False, True]),
+        n_stairs=n_stairs,
+        stairs=table,
+        step_costs=np.concatenate([own["step_costs"] for own in known]),
+        step_bits=np.concatenate([own["step_bits"] for own in known]),
     )
 
 
@@ -71,8 +82,9 @@ def _least_of_kind(x: SharedKinds, k: int, shared: tuple[int, ...]) -> float:
             p = int(moves.argmin()) if e == 0 else int(pick_f[e - 1, 2])
             pick_g.append((p, pick_f[e, 1], h, 0, v))
             cost += float(moves[p])
-        if not (occupied(pick_f, np.array(pick_g), occupancy_of(x, k)) > x.room).any():
-            best = min(best, cost)
+        one = occupancy_of(x, k)
+        cost += rise_within(one, pick_f, occupied(pick_f, np.array(pick_g), one))
+        best = min(best, cost)
     return best
 
 
@@ -81,10 +93,10 @@ def first_prices(x: SharedKinds) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros((len(COUNTS), N, N_MEM)), np.zeros((3, len(COUNTS), N, 3))
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_no_placement_costs_less(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "stairs"), [*product(range(8), (False, True))])
+def test_no_placement_costs_less(seed: int, stairs: bool) -> None:
     """The bound is at most the truth, above that of each kind alone, and does not fall later."""
-    x = random_kinds(np.random.default_rng(seed))
+    x = random_kinds(np.random.default_rng(seed), stairs=stairs)
     truth = least(x)
     bound, price, shift = shared_prices(x, 400, 0.4, *first_prices(x))
     alone = sum(

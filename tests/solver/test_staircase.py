@@ -99,3 +99,15 @@ def test_what_is_asked_of_mappings_is_true(
         assert least == pytest.approx(min(weigh_point(weights, p) for p in fitting), rel=1e-9)
         assert known is not None and all(known.held_bits[m] <= budget[m] for m in chip)
         assert all(_no_less(store.staircase(tile), weights, p) for p in everything)
+    # Bounds read the same, in bits beside what they are told the tensors take.
+    steps = store.steps(tile)
+    assert steps is not None
+    cheapest = min(weigh_point(weights, p) for p in everything)
+    assert steps.costs[0] == pytest.approx(cheapest, rel=1e-9)
+    tensors = {m: min(p.held_bits[m] for p in everything) for m in chip}
+    above = steps.above(cheapest, tensors)
+    for point in everything:
+        beside = np.array([point.held_bits[m] - tensors.get(m, 0) for m in range(len(names))])
+        rise = weigh_point(weights, point) - cheapest
+        cheaper = above.costs <= rise + 1e-9 * cheapest
+        assert (cheaper & (above.bits <= beside).all(axis=1)).any()
