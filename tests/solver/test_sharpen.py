@@ -1,0 +1,55 @@
+"""Closer bounds on options where mappings that hold less than the best are what fits."""
+
+import numpy as np
+import pytest
+
+from cost.overlap import OverlapMode
+from cost.rules import EXACT
+from problems import load_problem
+from solver.choices import ChoiceBuilder
+from solver.known_costs import KnownCosts
+from solver.open_options import OptionState
+from solver.option_steps import SHARPENED, OptionSteps
+from solver.prepare import cost_tables, search_limits
+from solver.sharpen import SharpenedCosts
+from solver.stack_option import StackOption
+
+WEIGHTS = (1.0, 20.0)
+FSRCNN = "fsrcnn@tesla-npu-like-df", ((2, 3, 4, 5, 6), 120, 20)
+"""Its best mappings do not all fit beside the caches of five layers."""
+
+
+def _case() -> tuple[ChoiceBuilder, StackOption]:
+    name, (layers, x, y) = FSRCNN
+    tables = cost_tables(load_problem(name), EXACT)
+    dram = tables.domains.dram
+    return ChoiceBuilder(tables), StackOption(
+        layers, x, y, OverlapMode.FULLY_CACHED, dram, dram, -1
+    )
+
+
+def test_what_mappings_hold_raises_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound comes nearer to the option's optimum, which CP-SAT finds, and not above it."""
+    builder, option = _case()
+    with monkeypatch.context() as patch:
+        patch.setattr(SharpenedCosts, "_left", lambda *_: [])
+        without = builder.sharpen(option, WEIGHTS, np.inf)
+    bound = builder.sharpen(option, WEIGHTS, np.inf)
+    steps = OptionSteps(builder, search_limits(None, None, 0), hasty=False)
+    state = OptionState(option=option, floor=(0.0, 0.0))
+    state.stage[WEIGHTS] = SHARPENED
+    steps.fit(state, WEIGHTS)
+    while WEIGHTS not in state.solved:
+        steps.tighten(state, WEIGHTS, np.inf, np.inf)
+    optimum = state.bound(WEIGHTS)
+    assert without * (1 + 2e-4) < bound <= optimum * (1 + 1e-9)
+
+
+def test_others_know_the_steps_of_a_tile() -> None:
+    """A bound by what is known at first is closer once another option has asked the same."""
+    builder, option = _case()
+    alone = KnownCosts(builder.tables, mappings=builder.mappings)
+    builder.sharpen(option, WEIGHTS, np.inf)
+    known = alone.floor(option, WEIGHTS)
+    builder.mappings._stairs.clear()
+    assert alone.floor(option, WEIGHTS) * (1 + 1e-4) < known
