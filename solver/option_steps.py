@@ -150,7 +150,9 @@ class OptionSteps:
             self.counts["sharpened"] += 1
             known = state.bound(weights)
             enough = max(min(most, rival), known * (1 + PROGRESS))
-            floor = self.builder.sharpen(state.option, weights, enough)
+            # Without rivals a good schedule is sought, which takes no close bounds.
+            to_the_end = np.isfinite(enough)
+            floor = self.builder.sharpen(state.option, weights, enough, to_the_end=to_the_end)
             state.planes.append((*weights, floor))
             if floor < enough or floor <= 0.0:
                 state.stage[weights] = SHARPENED

@@ -30,13 +30,16 @@ class SharpenedCosts(KnownCosts):
         option: StackOption,
         weights: tuple[float, float],
         enough: float,
+        *,
+        to_the_end: bool = True,
     ) -> float:
         """Weighted lower bound of `option`, its likeliest mappings searched until it stands.
 
         The cheapest path of every kind of tile is taken, its mappings are searched, and so
         on until a path of known or hard mappings is the cheapest, or the bound reaches `enough`.
         First by prices on memories alone, then with placements divided. At last mappings that hold
-        less are searched within what such paths leave, as long as that brings the bound on.
+        less are searched within what such paths leave, as long as that brings the bound on; not
+        unless `to_the_end`.
         """
         if self.patience < 0:
             return self.floor(option, weights)
@@ -55,7 +58,8 @@ class SharpenedCosts(KnownCosts):
             if parts != self.parts:
                 parts = self.parts
                 continue
-            if np.isfinite(self.patience) or best <= before * (1 + LESS_RISE):
+            proves = np.isinf(self.patience) and to_the_end
+            if not proves or best <= before * (1 + LESS_RISE):
                 return best
             before = best
             if not self.mappings.find_within(
