@@ -42,7 +42,7 @@ def test_a_mapping_too_large_beside_a_map_is_searched_anew() -> None:
     aim = Aim(weights=WEIGHTS, weighted_only=True, budget_bits=np.array(tight.budget))
     assert found.latency_cycles == pareto_set(*subject, aim)[0].latency_cycles
     assert found.latency_cycles > free.latency_cycles
-    cost_f, _ = builder._costs(option, WEIGHTS)[0]
+    cost_f = builder._costs(option, WEIGHTS)[0].f
     entry = (0, *builder._entry(kind, 0, memories))
     assert cost_f[entry] == pytest.approx(found.latency_cycles)
     assert builder.floor(option, WEIGHTS) >= before
