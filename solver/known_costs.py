@@ -233,7 +233,7 @@ class KnownCosts:
     ) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
         """Weighted lower bound of `option`, the entries that attain it per kind, what they leave.
 
-        That are bits [layer, memory] for mappings beside the tensors. Placements of a kind are
+        That is for mappings beside the tensors, bits [layer, memory]. Placements of a kind are
         divided into so many `parts`, see `divided_bound`.
         """
         kinds = self._kinds(option)[1]
