@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from ortools.sat.python import cp_model
 
 from cost.overlap import OverlapMode
 from cost.rules import EXACT
 from problems import load_problem
 from solver.choices import ChoiceBuilder
 from solver.known_costs import KnownCosts
+from solver.mapping_store import MappingStore
+from solver.model import ScheduleModel
 from solver.open_options import OptionState
 from solver.option_steps import SHARPENED, OptionSteps
 from solver.prepare import cost_tables, search_limits
@@ -28,6 +31,17 @@ def _case() -> tuple[ChoiceBuilder, StackOption]:
     )
 
 
+def _solved(builder: ChoiceBuilder, option: StackOption) -> float:
+    """The option's optimum, as CP-SAT has the last word on it."""
+    steps = OptionSteps(builder, search_limits(None, None, 0), hasty=False)
+    state = OptionState(option=option, floor=(0.0, 0.0))
+    state.stage[WEIGHTS] = SHARPENED
+    steps.fit(state, WEIGHTS)
+    while WEIGHTS not in state.solved:
+        steps.tighten(state, WEIGHTS, np.inf, np.inf)
+    return state.bound(WEIGHTS)
+
+
 def test_what_mappings_hold_raises_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound comes nearer to the option's optimum, which CP-SAT finds, and not above it."""
     builder, option = _case()
@@ -35,14 +49,21 @@ def test_what_mappings_hold_raises_the_bound(monkeypatch: pytest.MonkeyPatch) ->
         patch.setattr(SharpenedCosts, "_left", lambda *_: [])
         without = builder.sharpen(option, WEIGHTS, np.inf)
     bound = builder.sharpen(option, WEIGHTS, np.inf)
-    steps = OptionSteps(builder, search_limits(None, None, 0), hasty=False)
-    state = OptionState(option=option, floor=(0.0, 0.0))
-    state.stage[WEIGHTS] = SHARPENED
-    steps.fit(state, WEIGHTS)
-    while WEIGHTS not in state.solved:
-        steps.tighten(state, WEIGHTS, np.inf, np.inf)
-    optimum = state.bound(WEIGHTS)
+    optimum = _solved(builder, option)
     assert without * (1 + 2e-4) < bound <= optimum * (1 + 1e-9)
+    # Bounds that know nothing of it leave CP-SAT more choices, and the same optimum.
+    with monkeypatch.context() as patch:
+        patch.setattr(MappingStore, "steps", lambda *_: None)
+        other, _ = _case()
+        assert _solved(other, option) == pytest.approx(optimum, rel=1e-9)
+    # Nor do they take anything from the model that the optimum needs.
+    reach = optimum * (1 + 1e-7)
+    choices = builder.build(option, WEIGHTS, reach)
+    model = ScheduleModel(builder.tables, choices, WEIGHTS, bound)
+    solver = cp_model.CpSolver()
+    solver.parameters.linearization_level = 2
+    assert solver.solve(model.model) == cp_model.OPTIMAL
+    assert solver.objective_value / model.scale <= optimum * (1 + 1e-9)
 
 
 def test_others_know_the_steps_of_a_tile() -> None:
