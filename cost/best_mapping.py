@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import ceil, floor
 
 import numpy as np
 
-from cost.chain_state import SearchTables
+from cost.chain_state import TOLERANCE, SearchTables
 from cost.layer_model import LayerModel
 from cost.mapping_search import MappingPoint, Walk
 from cost.search_input import Aim, Prepared, SearchInput, budget_of, prepare, search_tables
@@ -16,6 +17,8 @@ NODES_A_STEP = 2_000
 """Nodes after which a search for a best mapping waits to be asked again."""
 WIDENING = (1e-9, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 0.5, np.inf)
 """Relative distances from the lower bound at which a best mapping is looked for in turn."""
+WIDEST = 0.5
+"""The last but one where cycles alone count: distances begin with a few, and grow fourfold."""
 
 
 class BestSearch:
@@ -48,8 +51,7 @@ class BestSearch:
         self._walk: Walk | None = None
         self._turn = 0
         mixed = self._prepared.bound if weights[1] > 0 or not self._prepared.fits else 0.0
-        self._least = max(bound, mixed)
-        self.bound = self._least
+        self._least = self.bound = self._whole(max(bound, mixed))
         self.done = not np.isfinite(self._least)
         self.point: MappingPoint | None = None
 
@@ -63,7 +65,7 @@ class BestSearch:
             self._ready = self._tables()
             if self._walk is None and self._turn == 0:
                 root = root_bound(self._ready.tables, np.array(self._levels, dtype=np.int64))
-                self._least = self.bound = max(self._least, root)
+                self._least = self.bound = self._whole(max(self._least, root))
                 self.done = not np.isfinite(root)
             if self._walk is not None:
                 self._walk.resume(self._within(self._ready, self._cutoff))
@@ -82,8 +84,8 @@ class BestSearch:
             self._turn += 1
             if points:
                 self.point = points[0]
-            self.done = bool(points) or self._turn == len(WIDENING)
-            self.bound = max(self.bound, cutoff)
+            self.done = bool(points) or cutoff == np.inf
+            self.bound = max(self.bound, self._beyond(cutoff))
         if self.done:
             self._ready = None
         return effort
@@ -108,7 +110,29 @@ class BestSearch:
 
     @property
     def _cutoff(self) -> float:
-        return self._least * (1 + WIDENING[self._turn])
+        if not self._is_whole:
+            return self._least * (1 + WIDENING[self._turn])
+        cutoff = self._least + self._weights[1] * (4**self._turn - 1)
+        return cutoff if cutoff <= self._least * (1 + WIDEST) else np.inf
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether cycles alone count, which are whole."""
+        return self._weights[0] <= 0 < self._weights[1]
+
+    def _whole(self, bound: float) -> float:
+        """What costs that are at least `bound` are at least."""
+        if not self._is_whole or not np.isfinite(bound):
+            return bound
+        cycle = self._weights[1]
+        return max(bound, cycle * ceil(bound / cycle * (1 - TOLERANCE)))
+
+    def _beyond(self, cutoff: float) -> float:
+        """What a mapping costs at least if none costs at most `cutoff`."""
+        if not self._is_whole or cutoff == np.inf:
+            return cutoff
+        cycle = self._weights[1]
+        return max(cutoff, cycle * (floor(cutoff / cycle) + 1))
 
     @staticmethod
     def _within(ready: SearchInput, cutoff: float) -> SearchInput:

@@ -13,6 +13,10 @@ from cost.boundary_tables import OUT, SIZE
 from cost.lattice import OX, OY
 from cost.layer_model import LayerModel
 from cost.mapping_tables import (
+    ANY,
+    OR_MORE,
+    THESE,
+    TOGETHER,
     completion_table,
     energy_tables,
     latency_views,
@@ -125,7 +129,7 @@ def _bound_each_placement(a, t, possible, out):
                 if np.isinf(out[i, j, k, 1]):
                     continue
                 levels[0], levels[1], levels[2] = i + 1, j + 1, k + 1
-                costs, constants = latency_views(a, t, levels, True, False)
+                costs, constants = latency_views(a, t, levels, True, THESE)
                 for v in range(constants.shape[0]):
                     table, _ = _completion_of_view(
                         costs[v], possible, levels - 1, t.axes, t.strides
@@ -271,7 +275,14 @@ def _placement_bounds(a, sizes, timed):
     if not a.add_half:
         _bound_each_placement(a, t, possible, out)
         return out
-    costs, constants = latency_views(a, t, levels, False, True)
+    # Both inputs of an add rest in one level, so the first blocks of both wait for each other.
+    apart = out[..., 1].copy()
+    if a.is_add:
+        for i in range(levels[0]):
+            for j in range(levels[1]):
+                if i != j:
+                    out[i, j, :, 1] = np.inf  # not looked at any closer
+    costs, constants = latency_views(a, t, levels, False, TOGETHER if a.is_add else ANY)
     # That any input loads at all is known per placement only.
     bases = t.cycles + t.constants
     n_views = constants.shape[0]
@@ -288,6 +299,7 @@ def _placement_bounds(a, sizes, timed):
     if a.drain:
         _drain_views(a, t, possible, costs, bases, found, out)
     _mix_views(a, t, possible, costs, bases, found, drains, out)
+    out[..., 1] = np.where(np.isinf(out[..., 1]), apart, out[..., 1])
     return out
 
 
@@ -355,7 +367,7 @@ def _least_bound(a, sizes, usable, from_top, to_top, timed):
         return least_pj, t.cycles
     # With the outputs in the highest level it is known where they leave.
     views = with_views(a, sizes, levels, t, possible, amounts)
-    costs, constants = latency_views(a, views, levels, to_top, True)
+    costs, constants = latency_views(a, views, levels, to_top, OR_MORE)
     latency = 0.0
     for v in range(constants.shape[0]):
         table, _ = _completion_of_view(costs[v], possible, levels - 1, t.axes, t.strides)

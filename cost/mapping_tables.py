@@ -28,6 +28,11 @@ from cost.lattice import (
     tensor_elements,
 )
 from cost.stall_tables import first_block_counts, stall_tables
+from cost.tile_latency import shared_ends
+
+THESE, OR_MORE, ANY, TOGETHER = range(4)
+"""Placements for which latency views are made: of tensors at rest in the highest levels given,
+there or in higher ones, anywhere up to them, and anywhere with both inputs in one level."""
 
 
 class MappingTables(NamedTuple):
@@ -210,21 +215,29 @@ def mapping_tables(a, sizes, levels):
 
 
 @njit(cache=True, nogil=True)
-def latency_views(a, t, levels, drains, beyond):
+def latency_views(a, t, levels, drains, rest):
     """What every boundary adds to the latency, per view and input that loads last.
 
     Returns (costs [v, o, m, i], constants [v]): for every v, the constant plus the costs of
-    all boundaries is at most the latency of a mapping over `levels`, and with `beyond` of
-    any that uses more of them, too. With `drains` the topmost boundary of O includes the way
-    out of the last outputs.
+    all boundaries is at most the latency of a mapping over `levels`. With `rest` OR_MORE of any
+    that uses more of them, too; with ANY also, less the boundaries that it does not have, of any
+    that uses less; with TOGETHER of those of an add whose inputs rest in one level. With `drains`
+    the topmost boundary of O includes the way out of the last outputs.
     """
     n_views = t.views.shape[0]
     costs = np.zeros((2 * n_views, *t.pj.shape))
     constants = np.zeros(2 * n_views)
+    beyond = rest != THESE
     linked = 0.0
+    # Whether the way in of an input is over ports alone that serve the other, too.
+    in_turn = np.zeros(2, dtype=np.bool_)
     for o in range(2):
         if levels[o] > 1 and a.precision[o, 0] > 0:
             linked = 1.0
+        in_turn[o] = rest != ANY and levels[o] > 1 and (a.precision[:2, 0] > 0).all()
+        for m in range(levels[o] - 1):
+            if rest != TOGETHER and shared_ends(a, o, m, levels) != 2:
+                in_turn[o] = False
     for o in range(2):
         counted = False
         for m in range(levels[o] - 1):
@@ -240,6 +253,11 @@ def latency_views(a, t, levels, drains, beyond):
             for m in range(levels[o] - 1):
                 if first_block_counts(a, o, m, levels, beyond):
                     costs[v, o, m] += t.first[o, m]
+            if in_turn[o]:
+                # Then the other's first blocks, where these ports are all they pass, wait for its.
+                for m in range(levels[1 - o] - 1):
+                    if rest == TOGETHER or shared_ends(a, 1 - o, m, levels) == 2:
+                        costs[v, 1 - o, m] += t.first[1 - o, m]
             if drains and a.drain and levels[OUT] > 1:
                 costs[v, OUT, levels[OUT] - 2] += t.first[OUT, levels[OUT] - 2]
     return costs, constants

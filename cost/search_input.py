@@ -13,6 +13,7 @@ from cost.joint_room import joint_room
 from cost.lattice import packed_exponents
 from cost.layer_model import LayerModel
 from cost.mapping_tables import (
+    THESE,
     MappingTables,
     completion_table,
     latency_views,
@@ -85,7 +86,7 @@ def prepare(
     room = joint_room(model, tables, levels, budget, shared_out=shared_out)
     t = room.tables
     possible = t.pj < np.inf
-    costs, constants = latency_views(arrays, t, levels, True, False)
+    costs, constants = latency_views(arrays, t, levels, True, THESE)
     # Without weights the mix that bounds the latency alone is as good as any.
     energy_weight, latency_weight = weights if weights[1] > 0 else (0.0, 1.0)
     base = energy_weight * np.where(possible, t.pj, 0.0)

@@ -140,7 +140,7 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
                 for k in range(MAX_PORTS):
                     # What does not wait for the port comes first: both count for the latency.
                     low_load[k] = min(low_load[k], load[b, k, i] + first[o, m, i])
-                    low_wait[k] = min(low_wait[k], wait[b, k, i])
+                    low_wait[k] = min(low_wait[k], wait[b, k, i] + first[o, m, i])
                     high_load[k] = max(high_load[k], load[b, k, i])
             for k in range(MAX_PORTS):
                 p = used[b, k]
@@ -153,7 +153,7 @@ def stall_tables(a, levels, q, factor, sizes, products, possible, amounts):
                 if wait[b, k].max() > 0:
                     any_wait[p] = True
     by_load = np.argsort(-np.where(most_load > 0, least_load, -np.inf))[:KEPT_LOADS]
-    by_wait = np.argsort(-(least_wait + any_wait))[:KEPT_WAITS]
+    by_wait = np.argsort(-np.where(any_wait, least_wait, -1.0))[:KEPT_WAITS]
     views = np.zeros((KEPT_LOADS + KEPT_WAITS, 3, max_levels, n_points))
     constants = np.zeros(KEPT_LOADS + KEPT_WAITS)
     n = 0

@@ -1,8 +1,9 @@
 """The mix of latency views that bounds a layer-tile best (compiled).
 
 Every view bounds the latency of every mapping, so any convex mix of views does too. The
-least mix over all chains of boundaries is concave in the shares; line searches look for
-good shares. Any shares are valid: only the tightness depends on them.
+least mix over all chains of boundaries is concave in the shares, and every chain met is a plane
+above it. The shares that are best by the planes met so far are tried next (Kelley's cutting
+planes). Any shares are valid: only the tightness depends on them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-TURNS, HALVINGS = 6, 10
-"""Line searches, and steps of each."""
-QUICK_HALVINGS = 6
-"""Steps of the only line search of a quick mix."""
+TRIALS, QUICK_TRIALS = 24, 6
+"""Shares tried after the views alone, and in a quick mix after the first view."""
+CLOSE = 1e-9
+"""Relative distance to what the planes leave at which shares are the best."""
+MOST_PIVOTS = 60
 
 
 @njit(cache=True)
@@ -101,17 +103,102 @@ def _mixed(shares, base, costs, constants, weight, possible, bounds, axes, strid
 
 
 @njit(cache=True)
-def quick_mix(start, worth, costs, constants, possible, bounds, axes, strides, shares):
-    """Bound by a mix of view `start` and another, with their `shares` [v] written.
+def best_shares(planes, shares):
+    """Shares [v] that maximise the least of `planes` [j, v], written, and that least value.
 
-    One line search towards the view that the cheapest chain of the first looks worst in. It ends
-    where tangents leave no rise beyond the share `worth` of the bound.
+    The value of a matrix game, by the simplex method on the side of the planes: slacks are a basis
+    to begin with, and what they cost at last are the shares.
+    """
+    n, views = planes.shape
+    low = planes.min()
+    spread = planes.max() - low
+    if spread <= 0:
+        shares[:] = 1.0 / views
+        return low
+    # Entries between 1 and 2; the value moves along.
+    table = np.zeros((views + 1, n + views + 1))
+    for v in range(views):
+        for j in range(n):
+            table[v, j] = (planes[j, v] - low) / spread + 1.0
+        table[v, n + v] = 1.0
+        table[v, -1] = 1.0
+    table[views, :n] = -1.0
+    for _ in range(MOST_PIVOTS):
+        column = np.argmin(table[views, :-1])
+        if table[views, column] >= -1e-12:
+            break
+        row, least = -1, np.inf
+        for v in range(views):
+            if table[v, column] > 1e-12 and table[v, -1] / table[v, column] < least:
+                row, least = v, table[v, -1] / table[v, column]
+        if row < 0:
+            break
+        table[row] /= table[row, column]
+        for v in range(views + 1):
+            if v != row and table[v, column] != 0.0:
+                table[v] -= table[v, column] * table[row]
+    total = 0.0
+    for v in range(views):
+        shares[v] = max(0.0, table[views, n + v])
+        total += shares[v]
+    shares /= total
+    value = np.inf
+    for j in range(n):
+        value = min(value, (planes[j] * shares).sum())
+    return value
+
+
+@njit(cache=True)
+def _climb(
+    planes,
+    n,
+    trials,
+    worth,
+    best,
+    shares,
+    base,
+    costs,
+    constants,
+    weight,
+    possible,
+    bounds,
+    axes,
+    strides,
+):
+    """Try the shares that are best by the first `n` planes, each time one plane more.
+
+    Until nothing but a share `worth` of the value is left to win. `shares` [v] are those of the
+    value `best`, and are written. Returns the best value.
+    """
+    trial = np.zeros(planes.shape[1])
+    lengths = np.zeros(planes.shape[1])
+    chain = np.zeros((3, costs.shape[2]), dtype=np.int64)
+    for _ in range(trials):
+        most = best_shares(planes[:n], trial)
+        if most <= best + worth * abs(best):
+            break
+        value = _mixed(
+            trial, base, costs, constants, weight, possible, bounds, axes, strides, chain, lengths
+        )
+        planes[n] = value + weight * (lengths - (trial * lengths).sum())
+        n += 1
+        if value > best:
+            best = value
+            shares[:] = trial
+    return best
+
+
+@njit(cache=True)
+def quick_mix(start, worth, costs, constants, possible, bounds, axes, strides, shares):
+    """Bound by a mix of views, from view `start` on, with their `shares` [v] written.
+
+    It ends where no rise beyond the share `worth` of the bound is left, or after a few trials.
     """
     n_views = constants.shape[0]
     base = np.zeros_like(costs[0])
-    trial = np.zeros(n_views)
     lengths = np.zeros(n_views)
     chain = np.zeros((3, costs.shape[2]), dtype=np.int64)
+    planes = np.zeros((1 + QUICK_TRIALS, n_views))
     shares[:] = 0.0
     shares[start] = 1.0
     best = _mixed(
@@ -119,36 +206,23 @@ def quick_mix(start, worth, costs, constants, possible, bounds, axes, strides, s
     )
     if np.isinf(best):
         return best
-    other = np.argmax(lengths)
-    # Values and slopes at both ends of what is left; nothing is known of the upper one yet.
-    low, high = 0.0, 1.0
-    at_low, rise = best, lengths[other] - lengths[start]
-    at_high, fall = best + rise, 0.0
-    for _ in range(QUICK_HALVINGS):
-        # Where the tangents of both ends meet.
-        if fall < 0:
-            meet = (at_high - fall * high - at_low + rise * low) / (rise - fall)
-            most = at_low + rise * (meet - low)
-        else:
-            most = at_low + rise * (high - low)
-        if most <= best + worth * abs(best):
-            break
-        share = (low + high) / 2
-        trial[:] = 0.0
-        trial[start] = 1.0 - share
-        trial[other] = share
-        value = _mixed(
-            trial, base, costs, constants, 1.0, possible, bounds, axes, strides, chain, lengths
-        )
-        if value > best:
-            best = value
-            shares[:] = trial
-        slope = lengths[other] - lengths[start]
-        if slope > 0:
-            low, at_low, rise = share, value, slope
-        else:
-            high, at_high, fall = share, value, slope
-    return best
+    planes[0] = lengths + (best - (shares * lengths).sum())
+    return _climb(
+        planes,
+        1,
+        QUICK_TRIALS,
+        worth,
+        best,
+        shares,
+        base,
+        costs,
+        constants,
+        1.0,
+        possible,
+        bounds,
+        axes,
+        strides,
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -156,64 +230,40 @@ def best_mix(base, costs, constants, weight, possible, bounds, axes, strides):
     """Shares [v] of the views, and the bound base + weight * mixed latency that they give.
 
     `base` [o, m, point] is added to `weight` times the mixed `costs` [v, o, m, point].
-    From the best view alone, line searches towards whichever view the cheapest chain looks
-    worst in.
     """
     n_views = constants.shape[0]
     shares = np.zeros(n_views)
     trial = np.zeros(n_views)
     lengths = np.zeros(n_views)
     chain = np.zeros((3, costs.shape[2]), dtype=np.int64)
+    planes = np.zeros((n_views + TRIALS, n_views))
     best = -np.inf
-    best_share = -1.0
     for v in range(n_views):
         trial[:] = 0.0
         trial[v] = 1.0
         value = _mixed(
             trial, base, costs, constants, weight, possible, bounds, axes, strides, chain, lengths
         )
+        if np.isinf(value):
+            return trial, value
+        planes[v] = value + weight * (lengths - lengths[v])
         if value > best:
             best = value
             shares[:] = trial
-    for _ in range(TURNS):
-        value = _mixed(
-            shares, base, costs, constants, weight, possible, bounds, axes, strides, chain, lengths
-        )
-        if np.isinf(value):
-            break
-        longest = np.argmax(lengths)
-        if lengths[longest] <= (shares * lengths).sum() * (1 + 1e-12):
-            break
-        # Along the way to the longest view alone, look for the point where the cheapest
-        # chain stops being longer in that view than in the mix.
-        low, high = 0.0, 1.0
-        for _ in range(HALVINGS):
-            share = (low + high) / 2
-            trial[:] = (1.0 - share) * shares
-            trial[longest] += share
-            value = _mixed(
-                trial,
-                base,
-                costs,
-                constants,
-                weight,
-                possible,
-                bounds,
-                axes,
-                strides,
-                chain,
-                lengths,
-            )
-            if value > best:
-                best = value
-                best_share = share
-            if lengths[longest] > (shares * lengths).sum():
-                low = share
-            else:
-                high = share
-        if best_share < 0:
-            break
-        shares *= 1.0 - best_share
-        shares[longest] += best_share
-        best_share = -1.0
+    best = _climb(
+        planes,
+        n_views,
+        TRIALS,
+        CLOSE,
+        best,
+        shares,
+        base,
+        costs,
+        constants,
+        weight,
+        possible,
+        bounds,
+        axes,
+        strides,
+    )
     return shares, best

@@ -5,7 +5,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from cost.best_mapping import best_mapping
+from cost.best_mapping import BestSearch, best_mapping
 from cost.floor_tables import FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
 from cost.layer_model import MAX_LEVELS, LayerModel, build_layer_model
 from cost.least_energy import least_energy_mapping
@@ -161,3 +161,39 @@ def test_mixes_of_views_come_close(size: tuple[int, int]) -> None:
     best = best_mapping(model, sizes, levels, (0.0, 1.0), float(bounds[at]))
     assert best is not None
     assert 0.99 * best.latency_cycles <= bounds[at] <= best.latency_cycles
+
+
+TIGHT = [
+    # What DRAM's port takes beyond its windows, among ten ports that wait.
+    ("mobilenet-v1@tesla-npu-like-df", "7", {"OY": 61, "OX": 1}, (5, 4, 3), 5964),
+    ("mobilenet-v1@tesla-npu-like-df", "26", {"OY": 7, "OX": 7}, (5, 2, 3), 131092),
+    # First blocks of both inputs of an add, which pass the same ports one after the other.
+    ("resnet-18@ascend-like-df", "13", {"OY": 5, "OX": 17}, (4, 4, 3), 2726),
+    ("resnet-18@tesla-npu-like-df", "19", {"OY": 14, "OX": 4}, (4, 4, 4), 5420),
+    ("resnet-18@meta-proto", "19", {"OY": 4, "OX": 9}, (3, 3, 2), 2340),
+    ("resnet-18@tpu-like-df", "7", {"OY": 10, "OX": 49}, (3, 3, 2), 7843),
+]
+"""Layer-tiles by problem, layer, size and levels, with their least cycles."""
+
+
+@pytest.mark.parametrize(("source", "name", "size", "levels", "cycles"), TIGHT)
+def test_latencies_of_the_catalogue_are_bounded_closely(
+    source: str, name: str, size: dict[str, int], levels: tuple[int, int, int], cycles: int
+) -> None:
+    """Tests layer-tiles whose least latency took a million nodes of search, or was never found."""
+    problem = load_problem(source)
+    layer = next(layer for layer in problem.workload.layers if layer.name == name)
+    unrolling = problem.hardware.unrolling(problem.workload.name, layer)
+    model = build_layer_model(problem.hardware, unrolling, layer, EXACT)
+    sizes = size_vector({**layer.sizes, **size})
+    place = tuple(n - 1 for n in levels)
+    assert 0.9999 * cycles <= lower_bounds(model, sizes)[(*place, 1)] <= cycles
+    assert cycles - 1 < mixed_bound(model, sizes, levels, (0.0, 1.0)) <= cycles * (1 + 1e-9)
+    search = BestSearch(model, sizes, levels, (0.0, 1.0), 0.0)
+    nodes = 0
+    while not search.done:
+        assert search.bound == round(search.bound) <= cycles
+        nodes += search.step()
+    assert search.point is not None
+    assert search.point.latency_cycles == cycles
+    assert nodes < 1_000
