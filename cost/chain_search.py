@@ -144,15 +144,66 @@ def _jumps(t, s, depth):
 
 
 @njit(cache=True, inline="always")
+def _most_taken(t, p, n, point):
+    """Bits that two copies of the block of operand p in level n take at most, at a point or below.
+
+    Infinite where it need not fit at the point itself.
+    """
+    if np.isinf(t.tables.pj[p, n, point]):
+        return np.inf
+    copy = t.copy_bits[p, n, point]
+    bits = t.tables.bits[p, n, point] + copy
+    if p == OUT:
+        # Sums that are unfinished are wider.
+        bits += 2.0 * copy * (t.layer.precision[OUT, 0] / t.layer.precision[OUT, 1] - 1.0)
+    return bits
+
+
+@njit(cache=True, inline="always")
+def _least_copies(t, s, depth, o, point):
+    """(fewest, most) extra copies that a block of the next level of operand o may need at a point.
+
+    With every loop below relevant to it, it is refilled in time as it is. Where two copies of all
+    that may yet come to its memory fit, nothing is gained by less.
+    """
+    if not t.layer.explicit:
+        return 0, 0
+    ignored = False
+    for d in range(N_DIMS):
+        if t.tables.products[point, d] > 1 and t.layer.rel[o, d] == 0:
+            ignored = True
+    if not ignored:
+        return 0, 0
+    v = s.remaining[depth]
+    memory = t.layer.mem_index[o, v[o] - 1]
+    if t.weigh_memory[memory]:
+        return 0, 1
+    taken = s.usage[memory]
+    for p in range(3):
+        for n in range(v[p]):
+            if t.layer.mem_index[p, n] == memory:
+                taken += _most_taken(t, p, n, point)
+    wide = t.layer.precision[OUT, 0] / t.layer.precision[OUT, 1] - 1.0
+    level = v[OUT]
+    if wide > 0.0 and t.layer.mem_index[OUT, level] == memory:
+        # What holds outputs now may turn out to hold unfinished sums.
+        if level == t.levels[OUT] - 1:
+            taken += t.tables.tensor_bits[OUT] * wide
+        else:
+            taken += 2.0 * t.copy_bits[OUT, level, s.placed[OUT, level]] * wide
+    return (1, 1) if taken <= t.budget[memory] else (0, 1)
+
+
+@njit(cache=True, inline="always")
 def _expand(t, s, top, depth):
     """Push every move that may follow the node at `depth`; returns the new stack height."""
     point, first_operand, above, last_pick, trail = s.node[depth]
     v = s.remaining[depth]
     energy = s.spent[depth, 0]
-    n_flags = 2 if t.layer.explicit else 1
     for o in range(first_operand, 3):
         if v[o] > 0 and (above < 0 or t.layer.rel[o, above] != 0):
-            for flag in range(n_flags):
+            fewest, most = _least_copies(t, s, depth, o, point)
+            for flag in range(fewest, most + 1):
                 top = _push(s, top, PLACE, depth, o, point, above, -1, flag)
     is_open = s.status[0] != CLOSED or s.status[1] != CLOSED or s.status[2] != CLOSED
     done = v[0] + v[1] + v[2] == 0
@@ -177,6 +228,7 @@ def _expand(t, s, top, depth):
         if _hopeless_placement(t, s, depth, o, target):
             continue
         seen = 0
+        fewest, most = _least_copies(t, s, depth, o, target)
         for d in range(N_DIMS):
             unmoved = t.tables.products[target, d] == t.tables.products[point, d]
             if unmoved or t.layer.rel[o, d] == 0:
@@ -191,7 +243,7 @@ def _expand(t, s, top, depth):
             if is_open and ending < 0:
                 continue
             seen |= 1 << signature
-            for flag in range(n_flags):
+            for flag in range(fewest, most + 1):
                 top = _push(s, top, JUMP, depth, o, target, d, ending, flag)
     return top
 
