@@ -283,7 +283,7 @@ class MappingSearches:
 
     def _plain(self, tile: MappedTile) -> MappedTile:
         """The tile under which all that are like it are remembered."""
-        return replace(tile, key=tile.key.plain)
+        return replace(tile, key=tile.key.plain) if tile.key.turned else tile
 
     def _turned(
         self, tile: MappedTile, points: tuple[MappingPoint, ...] | None
