@@ -213,69 +213,76 @@ class LayerSums:
         self,
         x: AxisCounts,
         y: AxisCounts,
+        what: int,
         *,
         from_dram: AllFetched,
         to_dram: bool,
         exported: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(pJ, cycles) [tile_x, tile_y] of the layer over all tiles of a stack.
+    ) -> np.ndarray:
+        """pJ or cycles [tile_x, tile_y] of the layer over all tiles of a stack, as `what` says.
 
         `from_dram` [operand]: whether tiles are fetched, charged here; `to_dram`: it is the last
         layer and its output goes to DRAM; `exported`: its output is written out beside, with energy
         that is charged elsewhere, so that no tile pays for it twice.
         """
         ix, iy = self._places(x, y)
-        on_chip, in_dram = (
-            self.grid.costs[:, above][:, ix[:, None], iy[None, :]]
-            for above in (TO_TOP, FROM_AND_TO_TOP)
-        )
+
+        def of_tiles(table: np.ndarray) -> np.ndarray:
+            found: np.ndarray = table[:, ix[:, None], iy[None, :]]
+            return found
+
+        costs = self.grid.costs[..., what]
+        on_chip, in_dram = of_tiles(costs[:, TO_TOP]), of_tiles(costs[:, FROM_AND_TO_TOP])
         if not to_dram:
-            leaving = self._leaving(x, y) if exported else (0.0, 0.0)
             for above, variant in ((on_chip, AS_PLACED), (in_dram, FROM_TOP)):
-                below = self.grid.costs[:, variant][:, ix[:, None], iy[None, :]]
-                # Of what is written out beside energy is charged elsewhere.
-                above[..., ENERGY] -= leaving[ENERGY]
-                below[..., CYCLES] += leaving[CYCLES]
+                below = of_tiles(costs[:, variant])
+                if exported and what == ENERGY:
+                    # Of what is written out beside energy is charged elsewhere.
+                    above -= self._leaving(x, y, what)
+                elif exported:
+                    below += self._leaving(x, y, what)
                 np.minimum(above, below, out=above)
-        if any(how is not Fetched.NOT for how in from_dram):
+        for operand, how in enumerate(from_dram if what == CYCLES else ()):
+            if how is not Fetched.NOT:
+                # Operands rest on chip all or none, and come through DRAM's one port for them.
+                fresh = self._fresh(x, y, operand, how)
+                on_chip += input_copy_cycles(self.tables, self.layer, fresh, operand)
+        if what == ENERGY and any(how is not Fetched.NOT for how in from_dram):
             way_in = np.zeros((len(x.outputs), len(y.outputs)))
             for operand, how in enumerate(from_dram):
-                if how is Fetched.NOT:
-                    continue
-                across, down = (
-                    (axis.alone if how is Fetched.FOR_ONE else axis.fresh)[:, operand]
-                    for axis in (x, y)
-                )
-                fresh = np.outer(across, down)
-                way_in += fresh * input_bits(self.tables, self.layer, operand) * self.read_pj
-                # Operands rest on chip all or none, and come through DRAM's one port for them.
-                on_chip[..., CYCLES] += input_copy_cycles(self.tables, self.layer, fresh, operand)
+                if how is not Fetched.NOT:
+                    bits = self._fresh(x, y, operand, how)
+                    way_in += bits * input_bits(self.tables, self.layer, operand) * self.read_pj
             # Least bounds of an operand that rests in DRAM hold its way in already.
-            variant = FROM_AND_TO_TOP if to_dram else FROM_TOP
-            plain = self.grid.plain_pj[:, variant][:, ix[:, None], iy[None, :]]
-            in_dram[..., ENERGY] = np.maximum(in_dram[..., ENERGY], plain + way_in)
-            on_chip[..., ENERGY] += way_in
-        costs = np.minimum(on_chip, in_dram)
-        totals = []
-        for what in (ENERGY, CYCLES):
-            ways = [
-                y.over_tiles(x.over_tiles(costs[way, ..., what]).T).T
-                + (self.arrival[what] if way == STAYING else 0.0)
-                for way in self.weights
-            ]
-            total = np.minimum.reduce(ways)
-            totals.append(np.where(total >= NEVER / 2, np.inf, total))
-        return totals[0], totals[1]
+            plain = of_tiles(self.grid.plain_pj[:, FROM_AND_TO_TOP if to_dram else FROM_TOP])
+            in_dram = np.maximum(in_dram, plain + way_in)
+            on_chip += way_in
+        least = np.minimum(on_chip, in_dram)
+        ways = [
+            y.over_tiles(x.over_tiles(least[way]).T).T
+            + (self.arrival[what] if way == STAYING else 0.0)
+            for way in self.weights
+        ]
+        total = np.minimum.reduce(ways)
+        return np.where(total >= NEVER / 2, np.inf, total)
 
-    def _leaving(self, x: AxisCounts, y: AxisCounts) -> tuple[np.ndarray, np.ndarray]:
-        """(pJ, cycles) [tile, tile] by columns and rows of what a map costs that leaves, too.
+    @staticmethod
+    def _fresh(x: AxisCounts, y: AxisCounts, operand: int, how: Fetched) -> np.ndarray:
+        """Positions [tile, tile] of an operand that come from DRAM for a tile."""
+        across, down = (
+            (axis.alone if how is Fetched.FOR_ONE else axis.fresh)[:, operand] for axis in (x, y)
+        )
+        return np.outer(across, down)
+
+    def _leaving(self, x: AxisCounts, y: AxisCounts, what: int) -> np.ndarray:
+        """pJ or cycles [tile, tile] by columns and rows of what a map costs that leaves, too.
 
         The pJ of a whole tile on its way to DRAM, of which none writes more; and the cycles of what
         is there for the first time, if the tile rests on chip.
         """
-        bits = self._batch * self._out_bits
-        energy = np.outer(x.outputs, y.outputs) * bits * self.write_pj
-        return energy, output_copy_cycles(self.tables, self.layer, np.outer(x.written, y.written))
+        if what == CYCLES:
+            return output_copy_cycles(self.tables, self.layer, np.outer(x.written, y.written))
+        return np.outer(x.outputs, y.outputs) * (self._batch * self._out_bits * self.write_pj)
 
 
 class _SharedFloors:

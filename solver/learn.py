@@ -40,7 +40,7 @@ def learn(
         return False
     reduce_again(tables, changed)
     pool.screen.learn(changed, pause)
-    pool.refresh()
+    pool.refresh((what,))
     return True
 
 

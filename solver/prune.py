@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from problems.workload import Layer
+from solver.floor_sums import CYCLES, ENERGY
 from solver.objective import Objective
 from solver.screen import Screen, ScreenedRange
 from solver.space import Node, StackRange
@@ -101,11 +102,12 @@ class Pool:
             ranges[k].alive[index] = True
         return Pool(tables=self.tables, screen=self.screen, ranges=ranges)
 
-    def refresh(self) -> None:
-        """Take over what the screen has learnt."""
-        for r, new in zip(self.ranges, self.screen.screen(), strict=True):
-            np.maximum(r.energy, new.energy, out=r.energy)
-            np.maximum(r.latency, new.latency, out=r.latency)
+    def refresh(self, whats: tuple[int, ...] = (ENERGY, CYCLES)) -> None:
+        """Take over what the screen has learnt, of pJ, cycles or both."""
+        for what in whats:
+            for r, floors in zip(self.ranges, self.screen.floors(what), strict=True):
+                bounds = r.energy if what == ENERGY else r.latency
+                np.maximum(bounds, floors, out=bounds)
 
     def most_promising(self, objective: Objective, count: int) -> list[tuple[int, tuple[int, ...]]]:
         """The `count` alive options of least objective bound through them."""

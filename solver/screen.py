@@ -11,7 +11,7 @@ from cost.overlap import OverlapMode
 from cost.stack_graph import stack_graph
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts, axis_counts
-from solver.floor_sums import AllFetched, Fetched, LayerSums, layer_sums
+from solver.floor_sums import CYCLES, ENERGY, AllFetched, Fetched, LayerSums, layer_sums
 from solver.layer_tables import LayerTile
 from solver.space import StackRange
 from solver.stack_option import StackOption
@@ -95,7 +95,7 @@ class Screen:
             layer_sums(tables, computing) if whole is None else whole.layers
         )
         self._fetching: dict[tuple[tuple[int, ...], int], dict[int, AllFetched]] = {}
-        self._known: dict[tuple[_Grid, int, AllFetched, bool], tuple[np.ndarray, np.ndarray]] = {}
+        self._known: dict[tuple[_Grid, int, AllFetched, bool, int], np.ndarray] = {}
 
     @staticmethod
     def _grid_of(r: StackRange) -> _Grid:
@@ -108,24 +108,24 @@ class Screen:
         )
 
     def _sums(
-        self, grid: _Grid, layer: int, *, from_dram: AllFetched, to_dram: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """(pJ, cycles) [mode, width, height] of one layer in the stacks of a grid."""
+        self, grid: _Grid, layer: int, what: int, *, from_dram: AllFetched, to_dram: bool
+    ) -> np.ndarray:
+        """pJ or cycles [mode, width, height] of one layer in the stacks of a grid."""
         if layer not in self.layers:
-            nothing = np.zeros((len(grid.modes), len(grid.widths), len(grid.heights)))
-            return nothing, nothing
-        key = (grid, layer, from_dram, to_dram)
+            return np.zeros((len(grid.modes), len(grid.widths), len(grid.heights)))
+        key = (grid, layer, from_dram, to_dram, what)
         if key not in self._known:
             found = [
                 self.layers[layer].sums(
                     *self._axes(grid, mode, layer),
+                    what,
                     from_dram=from_dram,
                     to_dram=to_dram,
                     exported=layer in grid.exports,
                 )
                 for mode in grid.modes
             ]
-            self._known[key] = np.stack([e for e, _ in found]), np.stack([c for _, c in found])
+            self._known[key] = np.stack(found)
         return self._known[key]
 
     def _fetched(self, r: StackRange, source: int) -> dict[int, AllFetched]:
@@ -166,14 +166,19 @@ class Screen:
 
     def screen(self) -> tuple[ScreenedRange, ...]:
         """Floors of every option of every range, by all that was sharpened so far."""
+        both = zip(self.ranges, self.floors(ENERGY), self.floors(CYCLES), strict=True)
+        return tuple(ScreenedRange(range=r, energy=e, latency=c) for r, e, c in both)
+
+    def floors(self, what: int) -> list[np.ndarray]:
+        """Floors on pJ or cycles of every option, range by range; see `ScreenedRange`."""
         out = []
         last_use = {self._grid_of(r): number for number, r in enumerate(self.ranges)}
         for number, r in enumerate(self.ranges):
             grid = self._grid_of(r)
             shape = (len(r.modes), len(r.widths), len(r.heights), len(r.sources), len(r.targets))
-            energy, latency = np.empty(shape), np.empty(shape)
-            exported = self._exported_pj(r)
-            known: dict[tuple[bool, bool], tuple[np.ndarray, np.ndarray]] = {}
+            floors = np.empty(shape)
+            exported = self._exported_pj(r) if what == ENERGY else 0.0
+            known: dict[tuple[bool, bool], np.ndarray] = {}
             for s, source in enumerate(r.sources):
                 for t, target in enumerate(r.targets):
                     ends = (source == r.dram, target == r.dram)
@@ -182,20 +187,19 @@ class Screen:
                             self._sums(
                                 grid,
                                 layer,
+                                what,
                                 from_dram=fetched,
                                 to_dram=layer == r.last and target == r.dram,
                             )
                             for layer, fetched in self._fetched(r, source).items()
                         ]
-                        known[ends] = sum(p[0] for p in parts), sum(p[1] for p in parts)
-                    energy[..., s, t] = known[ends][0] + exported
-                    latency[..., s, t] = known[ends][1]
-                    if not self._maps_fit(r, source, target):
-                        energy[..., s, t] = latency[..., s, t] = np.inf
-            out.append(ScreenedRange(range=r, energy=energy, latency=latency))
+                        known[ends] = sum(parts) + exported
+                    fits = self._maps_fit(r, source, target)
+                    floors[..., s, t] = known[ends] if fits else np.inf
+            out.append(floors)
             if number == last_use[grid] and len(grid.widths) * len(grid.heights) > LARGE_GRID:
                 self._known = {key: sums for key, sums in self._known.items() if key[0] != grid}
-        return tuple(out)
+        return out
 
     def _maps_fit(self, r: StackRange, source: int, target: int) -> bool:
         """Whether the maps before and after the stack fit the memory that both rest in."""
