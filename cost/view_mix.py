@@ -16,6 +16,7 @@ TRIALS, QUICK_TRIALS = 24, 6
 CLOSE = 1e-9
 """Relative distance to what the planes leave at which shares are the best."""
 MOST_PIVOTS = 60
+"""Steps of the simplex method after which shares are taken as they are."""
 
 
 @njit(cache=True)
