@@ -354,8 +354,10 @@ class ScheduleModel:
         for p, x in self._phases:
             if (p.kind, p.layer) in kept:
                 hints[x.index] = same[x.index]
-        for index, value in hints.items():
-            self.model.add_hint(self.model.get_bool_var_from_proto_index(index), value)
+        # All at once: one by one they take as long as the variables do.
+        hint = self.model.proto.solution_hint
+        hint.vars.extend(list(hints))
+        hint.values.extend([int(value) for value in hints.values()])
 
     def plan(self, solver: cp_model.CpSolver) -> OptionPlan:
         """What a solver that holds a solution chose."""

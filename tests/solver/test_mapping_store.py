@@ -10,7 +10,7 @@ from solver.mapping_searches import MappedTile
 from solver.mapping_store import MappingStore
 from solver.prepare import cost_tables
 
-WEIGHTS, SIZES = (22.5, 2900.0), ((12, 30), (6, 10), (4, 9))
+WEIGHTS, SIZES = (22.5, 2900.0), ((24, 60), (48, 30), (6, 10))
 
 
 def test_the_search_by_steps_takes_over_where_chains_are_too_many(
@@ -66,7 +66,7 @@ def test_searches_that_rest_find_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     awake, resting = MappingStore(tables), MappingStore(tables)
     monkeypatch.setattr("cost.best_mapping.NODES_A_STEP", 200)
     rested = kept = 0
-    for _ in range(12):
+    for _ in range(16):
         monkeypatch.setattr("solver.mapping_searches.MOST_BYTES", 1 << 40)
         more = awake.step_all(dict.fromkeys(tiles, 0.0))
         monkeypatch.setattr("solver.mapping_searches.MOST_BYTES", 0)
