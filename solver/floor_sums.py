@@ -251,8 +251,8 @@ class LayerSums:
             way_in = np.zeros((len(x.outputs), len(y.outputs)))
             for operand, how in enumerate(from_dram):
                 if how is not Fetched.NOT:
-                    bits = self._fresh(x, y, operand, how)
-                    way_in += bits * input_bits(self.tables, self.layer, operand) * self.read_pj
+                    fresh = self._fresh(x, y, operand, how)
+                    way_in += fresh * input_bits(self.tables, self.layer, operand) * self.read_pj
             # Least bounds of an operand that rests in DRAM hold its way in already.
             plain = of_tiles(self.grid.plain_pj[:, FROM_AND_TO_TOP if to_dram else FROM_TOP])
             in_dram = np.maximum(in_dram, plain + way_in)

@@ -173,14 +173,18 @@ TIGHT = [
     ("resnet-18@meta-proto", "19", {"OY": 4, "OX": 9}, (3, 3, 2), 2340),
     ("resnet-18@tpu-like-df", "7", {"OY": 10, "OX": 49}, (3, 3, 2), 7843),
 ]
-"""Layer-tiles by problem, layer, size and levels, with their least cycles."""
+"""Layer-tiles by problem, layer, size and levels, with their least cycles.
+
+Of the first, say: twelve blocks of 492 cycles each from DRAM, 48 cycles of loops on the last one,
+and 12 for first blocks on chip and the way out.
+"""
 
 
 @pytest.mark.parametrize(("source", "name", "size", "levels", "cycles"), TIGHT)
 def test_latencies_of_the_catalogue_are_bounded_closely(
     source: str, name: str, size: dict[str, int], levels: tuple[int, int, int], cycles: int
 ) -> None:
-    """Tests layer-tiles whose least latency took a million nodes of search, or was never found."""
+    """Tests layer-tiles that 50,000 nodes of search did not settle while bounds were low."""
     problem = load_problem(source)
     layer = next(layer for layer in problem.workload.layers if layer.name == name)
     unrolling = problem.hardware.unrolling(problem.workload.name, layer)
