@@ -198,7 +198,9 @@ def many_lower_bounds(
             tile[OX], tile[OY] = width, height
             found.append(lower_bounds(model, tile, timed=timed))
         return np.array(found)
-    return np.asarray(_many_placement_bounds(model.arrays, sizes, widths, heights, timed))
+    # One compiled form for all callers.
+    at = np.ascontiguousarray(widths), np.ascontiguousarray(heights)
+    return np.asarray(_many_placement_bounds(model.arrays, sizes, *at, timed))
 
 
 @njit(cache=True)

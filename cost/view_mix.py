@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from cost.mapping_tables import completion_table
+
 TRIALS, QUICK_TRIALS = 24, 6
 """Shares tried after the views alone, and in a quick mix after the first view."""
 CLOSE = 1e-9
@@ -20,66 +22,39 @@ MOST_PIVOTS = 60
 
 
 @njit(cache=True)
-def _prefix_argmin(values, origin, axes, strides):
-    """`prefix_minimum` that also carries along where each minimum comes from."""
-    for a in range(axes.shape[0]):
-        step = strides[a]
-        block = step * (axes[a, 2] + 1)
-        for start in range(0, values.shape[0], block):
-            for point in range(start + step, start + block):
-                if values[point - step] < values[point]:
-                    values[point] = values[point - step]
-                    origin[point] = origin[point - step]
-
-
-@njit(cache=True)
 def cheapest_chain(costs, possible, bounds, axes, strides, chain):
     """Least cost of placing all boundaries; `chain` [o, m] receives the points.
 
-    As `completion_table` [bounds][last point], which it must equal.
+    It is what `completion_table` says, walked back: at every point either a boundary placed there
+    attains it, or it comes from a point a prime below.
     """
-    n = costs.shape[2]
-    shape = (bounds[0] + 1, bounds[1] + 1, bounds[2] + 1, n)
-    out = np.full(shape, np.inf)
-    origin = np.full(shape, -1, dtype=np.int64)
-    placed = np.zeros(3, dtype=np.int64)
-    for a in range(bounds[0] + 1):
-        for b in range(bounds[1] + 1):
-            for c in range(bounds[2] + 1):
-                best = out[a, b, c]
-                if a + b + c == 0:
-                    best[:] = 0.0
-                    continue
-                placed[0], placed[1], placed[2] = a, b, c
-                for o in range(3):
-                    if placed[o] == 0:
-                        continue
-                    m = placed[o] - 1
-                    before = out[
-                        a - 1 if o == 0 else a, b - 1 if o == 1 else b, c - 1 if o == 2 else c
-                    ]
-                    for i in range(n):
-                        if possible[o, m, i] and before[i] + costs[o, m, i] < best[i]:
-                            best[i] = before[i] + costs[o, m, i]
-                            origin[a, b, c, i] = 3 * i + o
-                _prefix_argmin(best, origin[a, b, c], axes, strides)
-    a, b, c = bounds[0], bounds[1], bounds[2]
-    value = out[a, b, c, n - 1]
+    table = completion_table(costs, possible, bounds, axes, strides)
+    point = costs.shape[2] - 1
+    placed = bounds.copy()
+    value = table[placed[0], placed[1], placed[2], point]
     if np.isinf(value):
         return value
-    point = n - 1
-    while a + b + c > 0:
-        step = origin[a, b, c, point]
-        o = step % 3
-        point = step // 3
-        placed[0], placed[1], placed[2] = a, b, c
-        chain[o, placed[o] - 1] = point
-        if o == 0:
-            a -= 1
-        elif o == 1:
-            b -= 1
-        else:
-            c -= 1
+    while placed.sum() > 0:
+        here = table[placed[0], placed[1], placed[2]]
+        moved = False
+        for o in range(3):
+            if placed[o] == 0:
+                continue
+            m = placed[o] - 1
+            placed[o] = m
+            before = table[placed[0], placed[1], placed[2], point]
+            if possible[o, m, point] and before + costs[o, m, point] == here[point]:
+                chain[o, m] = point
+                moved = True
+                break
+            placed[o] = m + 1
+        if moved:
+            continue
+        for axis in range(axes.shape[0]):
+            step = strides[axis]
+            if point // step % (axes[axis, 2] + 1) > 0 and here[point - step] == here[point]:
+                point -= step
+                break
     return value
 
 
