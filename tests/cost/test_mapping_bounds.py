@@ -172,6 +172,9 @@ TIGHT = [
     ("resnet-18@tesla-npu-like-df", "19", {"OY": 14, "OX": 4}, (4, 4, 4), 5420),
     ("resnet-18@meta-proto", "19", {"OY": 4, "OX": 9}, (3, 3, 2), 2340),
     ("resnet-18@tpu-like-df", "7", {"OY": 10, "OX": 49}, (3, 3, 2), 7843),
+    # Weights in DRAM, where on chip nothing holds them all, or another memory might.
+    ("dmcnn-vd@tpu-like", "3", {"OY": 24, "OX": 67}, (2, 1, 2), 60193),
+    ("dmcnn-vd@tpu-like-df", "3", {"OY": 24, "OX": 67}, (3, 2, 3), 60739),
 ]
 """Layer-tiles by problem, layer, size and levels, with their least cycles.
 
