@@ -261,14 +261,20 @@ class ChoiceBuilder(KnownPlacement):
         """The copy phases behind an entry of g that cost at most `spare` more than it."""
         e, p, i, a, b, c = at
         pair = kind.pairs[e]
-        costs = kind.g[e, p, i, a, b, c][None] if pair is None else pair[p, :, i, a, b, c]
-        least = weights[0] * kind.g[e, p, i, a, b, c, 0] + weights[1] * kind.g[e, p, i, a, b, c, 1]
+        energy, cycles = kind.g[e, p, i, a, b, c].tolist()
+        seconds = [(kind.seconds[e][0], energy, cycles)]
+        if pair is not None:
+            least = weights[0] * energy + weights[1] * cycles
+            costs = pair[p, :, i, a, b, c].tolist()
+            seconds = [
+                (second, energy, cycles)
+                for second, (energy, cycles) in zip(kind.seconds[e], costs, strict=True)
+                if weights[0] * energy + weights[1] * cycles
+                <= least + spare + MARGIN * (weights[0] * energy + weights[1] * cycles)
+            ]
         found = []
-        for second, (energy, cycles) in zip(kind.seconds[e], costs.tolist(), strict=True):
-            if not np.isfinite(energy):
-                continue
-            cost = weights[0] * energy + weights[1] * cycles
-            if cost - least > spare + MARGIN * cost:
+        for second, energy, cycles in seconds:
+            if energy == np.inf:
                 continue
             found.append(
                 PhaseChoice(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -32,10 +33,14 @@ if TYPE_CHECKING:
 
 DONE, STOPPED, INFEASIBLE = 0, 3, 4
 """Exit codes beside `BAD_INPUT`."""
+FEW_COLLECTIONS = 100_000, 20, 20
+"""Objects between two searches for garbage, and so on. A solve keeps most of what it makes, and
+searching through it every 700 objects takes as long as making models of them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 done, 2 input, 3 limit, 4 infeasible)."""
+    gc.set_threshold(*FEW_COLLECTIONS)
     try:
         args = parse_arguments(argv, COMMANDS)
         code = int(args.run(args))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from cost.kind_paths import weigh_table
-from solver.fitting import UNKNOWN, Costs, fitting_places
+from solver.fitting import fitting_places
 from solver.kind_tables import KindTables
 from solver.mapping_searches import MappedTile
 from solver.places import Fitting
 from solver.sharpen import HARD, SharpenedCosts
+from solver.spots import UNKNOWN, Costs
 from solver.stack_option import StackOption, main_kind
 
 
@@ -33,12 +34,22 @@ class KnownPlacement(SharpenedCosts):
             floor, picks, _ = self._floor(option, weights)
             if not np.isfinite(floor):
                 return None
+            known = self._costs(option, weights)
             costs = [
                 Costs(f, g, [p if p is None else weigh_table(p, *weights) for p in kind.pairs])
-                for kind, (f, g, _) in zip(kinds, self._costs(option, weights), strict=True)
+                for kind, (f, g, _) in zip(kinds, known, strict=True)
             ]
             beyond = [self._beyond(option, kind, weights) for kind in kinds]
-            found = fitting_places(tiling.graph, kinds, costs, main, picks[main], sizes, beyond)
+            found = fitting_places(
+                tiling.graph,
+                kinds,
+                costs,
+                main,
+                picks[main],
+                sizes,
+                beyond,
+                self._shared(option, known),
+            )
             rounds -= 1
             if found is None or rounds < 0 or not self._settle(option, weights, found):
                 return found

@@ -11,6 +11,7 @@ from collections import defaultdict
 from ortools.sat.python import cp_model
 
 from cost.rules import RuleSet
+from solver.binary_program import BinaryProgram, Literal
 from solver.kind_tables import KindTables, fetching_edge
 from solver.option_choices import LayerChoice, OptionChoices, PhaseChoice
 from solver.option_plan import OptionPlan, entry_cost
@@ -18,8 +19,6 @@ from solver.placements import MemoryDomains
 from solver.places import Places
 from solver.stack_tables import StackTables
 
-Literal = cp_model.IntVar
-"""A Boolean of the model."""
 OBJECTIVE_SCALE = 1 << 46
 """Weighted totals are scaled to about this many units, floors taken term by term."""
 NO_LIMIT = -(1 << 62)
@@ -48,8 +47,7 @@ class ScheduleModel:
         self.scale = (
             min(OBJECTIVE_SCALE / expected, MOST_UNITS / self._everything()) if expected else 1.0
         )
-        self.model = cp_model.CpModel()
-        self._objective: list[tuple[Literal, int]] = []
+        self._program = BinaryProgram()
         self._shared: dict[tuple[str, int, object], dict[int, Literal]] = {}
         self._layers: list[tuple[LayerChoice, Literal]] = []
         self._phases: list[tuple[PhaseChoice, Literal]] = []
@@ -69,23 +67,22 @@ class ScheduleModel:
                 if kind.runs[e]:
                     self._add_layer_tile(k, e)
         for literals in self._shared.values():
-            self.model.add_exactly_one(literals.values())
+            self._program.exactly_one(list(literals.values()))
         self._add_arrival()
         self._add_capacity()
-        self.model.minimize(
-            cp_model.LinearExpr.weighted_sum(
-                [literal for literal, _ in self._objective],
-                [units for _, units in self._objective],
-            )
-        )
+        self._program.close()
+
+    @property
+    def model(self) -> cp_model.CpModel:
+        """What CP-SAT solves."""
+        return self._program.model
 
     def keep_below(self, limit: float) -> None:
         """Let only placements of at most this weighted cost count.
 
         They need not be the best ones to be told from dearer ones: that is soon known.
         """
-        units = sum(units for _, units in self._objective)
-        self.model.proto.objective.domain.extend([0, min(units, math.ceil(limit * self.scale))])
+        self._program.keep_below(math.ceil(limit * self.scale))
 
     def _everything(self) -> float:
         """Weighted cost of all choices together."""
@@ -114,33 +111,28 @@ class ScheduleModel:
 
     def _literal(self, entry: LayerChoice | PhaseChoice) -> Literal:
         """Whether a choice is taken, in all tiles of its kind."""
-        literal = self.model.new_bool_var("")
         count = self.choices.tables[entry.kind].kind.count
         energy, cycles = entry_cost(entry)
-        self._cost(literal, count * energy, count * cycles)
-        return literal
+        return self._program.new(self._units(count * energy, count * cycles))
 
-    def _cost(self, literal: Literal, energy_pj: float, cycles: float) -> None:
-        weighted = self.weights[0] * energy_pj + self.weights[1] * cycles
-        units = int(weighted * self.scale)
-        if units:
-            self._objective.append((literal, units))
+    def _units(self, energy_pj: float, cycles: float) -> int:
+        return int((self.weights[0] * energy_pj + self.weights[1] * cycles) * self.scale)
 
     def _choice(self, kind: str, layer: int, key: object, memory: int) -> Literal:
         """Whether what all tiles share, weights or a cache, is in a memory."""
         literals = self._shared.setdefault((kind, layer, key), {})
         if memory not in literals:
-            literals[memory] = self.model.new_bool_var("")
+            literals[memory] = self._program.new()
         return literals[memory]
 
     def _add_layer_tile(self, k: int, e: int) -> None:
         """C2 to C7 for layer e of tiles of kind k."""
-        model, tables = self.model, self.choices.tables[k]
+        tables = self.choices.tables[k]
         graph = self.tables.graph(self.choices.option.layers)
         mine, edge = self._by_tile[k, e], self._by_edge[k, e]
         # C2, C3: one mapping and one copy phase per layer-tile.
-        model.add_exactly_one([x for _, x in mine])
-        model.add_exactly_one([x for _, x in edge])
+        self._program.exactly_one([x for _, x in mine])
+        self._program.exactly_one([x for _, x in edge])
         # C4: the phase brings the operand where the mapping reads it.
         self._match([(c.operand, x) for c, x in mine], [(c.operand, x) for c, x in edge])
         # C5: the phase fetches from where the producer, or the first reader of a tensor
@@ -189,7 +181,9 @@ class ScheduleModel:
             if kind == "weight":
                 for memory, literal in literals.items():
                     index = self.choices.option.layers[layer]
-                    self._cost(literal, *self.tables.arrival(index, memory))
+                    self._program.add_cost(
+                        literal, self._units(*self.tables.arrival(index, memory))
+                    )
 
     @staticmethod
     def _place(tables: KindTables, phase: PhaseChoice, edge: int) -> int:
@@ -205,8 +199,7 @@ class ScheduleModel:
                 literals.append(x)
                 signs.append(sign)
         for literals, signs in terms.values():
-            total = cp_model.LinearExpr.weighted_sum(literals, signs)
-            self.model.add_linear_constraint(total, 0, 0)
+            self._program.linear(literals, signs, 0, 0)
 
     def _maps_weights_itself(self, tables: KindTables) -> bool:
         """Whether this kind is the reference's first tile, which reads weights from DRAM."""
@@ -282,8 +275,7 @@ class ScheduleModel:
         """What a step uses (one of `uses`) and what stays beside it fit, or always do."""
         if max((bits for _, bits in uses), default=0) + sum(b for _, b in others) > room:
             terms = [*uses, *others]
-            total = cp_model.LinearExpr.weighted_sum([x for x, _ in terms], [b for _, b in terms])
-            self.model.add_linear_constraint(total, NO_LIMIT, room)
+            self._program.linear([x for x, _ in terms], [bits for _, bits in terms], NO_LIMIT, room)
 
     def _waiting(
         self, step: tuple[int, int], memory: int, *, landing: bool
@@ -327,7 +319,7 @@ class ScheduleModel:
     @property
     def hinted(self) -> bool:
         """Whether anything was suggested."""
-        return len(self.model.proto.solution_hint.vars) > 0
+        return self._program.hinted
 
     def suggest(self, places: Places) -> None:
         """Hint at memories for this option, found for it or for one much like it."""
@@ -336,59 +328,54 @@ class ScheduleModel:
             found = {"weight": places.weights.get(layer), "v": places.v.get(layer)}
             place = places.h.get((layer, key)) if kind == "h" else found[kind]  # type: ignore[arg-type]
             if place in literals:
-                hints |= {x.index: memory == place for memory, x in literals.items()}
+                hints |= {x: memory == place for memory, x in literals.items()}
         taken: dict[tuple[int, int], tuple[float, int]] = {}
         for c, x in self._layers:
             if places.layers.get((c.kind, c.layer)) != c.memories:
                 continue
             energy, cycles = entry_cost(c)
-            dear = self.weights[0] * energy + self.weights[1] * cycles, x.index
+            dear = self.weights[0] * energy + self.weights[1] * cycles, x
             taken[c.kind, c.layer] = min(taken.get((c.kind, c.layer), dear), dear)
         for c, x in self._layers:
             if (c.kind, c.layer) in taken:
-                hints[x.index] = taken[c.kind, c.layer][1] == x.index
-        same = {
-            x.index: places.phases.get((p.kind, p.layer)) == p.memories for p, x in self._phases
-        }
-        kept = {(p.kind, p.layer) for p, x in self._phases if same[x.index]}
+                hints[x] = taken[c.kind, c.layer][1] == x
+        same = {x: places.phases.get((p.kind, p.layer)) == p.memories for p, x in self._phases}
+        kept = {(p.kind, p.layer) for p, x in self._phases if same[x]}
         for p, x in self._phases:
             if (p.kind, p.layer) in kept:
-                hints[x.index] = same[x.index]
-        # All at once: one by one they take as long as the variables do.
-        hint = self.model.proto.solution_hint
-        hint.vars.extend(list(hints))
-        hint.values.extend([int(value) for value in hints.values()])
+                hints[x] = same[x]
+        self._program.hint(hints)
 
     def plan(self, solver: cp_model.CpSolver) -> OptionPlan:
         """What a solver that holds a solution chose."""
-        taken = solver.boolean_value
+        taken = list(solver.response_proto.solution)
         weights, h, v = {}, {}, {}
         for (kind, layer, key), literals in self._shared.items():
-            memory = next(m for m, x in literals.items() if taken(x))
+            memory = next(m for m, x in literals.items() if taken[x])
             if kind == "weight":
                 weights[layer] = memory
             elif kind == "h":
                 h[layer, key] = memory
             else:
                 v[layer] = memory
-        layers = {(c.kind, c.layer): c for c, x in self._layers if taken(x)}
+        layers = {(c.kind, c.layer): c for c, x in self._layers if taken[x]}
         return OptionPlan(
             choices=self.choices,
             weights=weights,
             h=h,  # type: ignore[arg-type]
             v=v,
             layers=layers,
-            phases={(c.kind, c.layer): c for c, x in self._phases if taken(x)},
-            free_bits={at: self._free_bits(solver, at, c) for at, c in layers.items()},
+            phases={(c.kind, c.layer): c for c, x in self._phases if taken[x]},
+            free_bits={at: self._free_bits(taken, at, c) for at, c in layers.items()},
         )
 
     def _free_bits(
-        self, solver: cp_model.CpSolver, at: tuple[int, int], choice: LayerChoice
+        self, taken: list[int], at: tuple[int, int], choice: LayerChoice
     ) -> tuple[float, ...]:
-        """Bits [memory] that the mapping of a layer-tile may take beside what else is there."""
+        """Bits [memory] that the mapping of a layer-tile may take beside all that is `taken`."""
         free = [float(size) for size in self.domains.sizes_bits]
         for memory, (room, others) in self._beside[at].items():
-            left = room - sum(bits for x, bits in others if solver.boolean_value(x))
+            left = room - sum(bits for x, bits in others if taken[x])
             # A map that is read or made in place takes none of the room.
             left += choice.held_bits[memory] - self._held(choice, memory, *at)
             free[memory] = min(free[memory], left)
