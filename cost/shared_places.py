@@ -17,6 +17,8 @@ from cost.shared_prices import occupancy_of
 
 MOST_SWEEPS = 12
 """Passes over all that is shared."""
+RETRIES = 4
+"""Paths tried for a kind of tile, each time with one place less for a tile from outside."""
 GAIN = 1e-9
 """Least relative gain of a move."""
 
@@ -100,26 +102,34 @@ def _inside(x, k, stair_at, beyond, spots, stays, picks):
                     f[e, 0, i, o] = _entry_cost(x, k, (e, w, i, o), stair, beyond, left)
     pick_f = np.zeros((n, 3), dtype=np.int64)
     pick_g = np.zeros((n, 5), dtype=np.int64)
-    value = cheapest(f, g, x.linked, pick_f, pick_g)
-    if np.isinf(value):
-        return value
-    for e in range(n):
-        pick_f[e, 0] = spots[0, e]
-        pick_g[e, 2], pick_g[e, 3], pick_g[e, 4] = spots[1, e], 0, spots[2, e]
-    use = occupied(pick_f, pick_g, occupancy_of(x, k))
-    for e in range(n):
-        if not x.runs[k, e]:
-            continue
-        m = x.fetch_mem[k, e, pick_g[e, 0]]
-        if m >= 0:
-            # A tile on its way in is there before the layer runs.
-            use[e, m] = max(use[e, m], stays[m] + x.fetch_bits[k, e])
-        for m in range(use.shape[1]):
-            if use[e, m] > x.room[m]:
-                return np.inf
-    picks[:, :3] = pick_f
-    picks[:, 3:] = pick_g
-    return value
+    for _ in range(RETRIES):
+        value = cheapest(f, g, x.linked, pick_f, pick_g)
+        if np.isinf(value):
+            return value
+        for e in range(n):
+            pick_f[e, 0] = spots[0, e]
+            pick_g[e, 2], pick_g[e, 3], pick_g[e, 4] = spots[1, e], 0, spots[2, e]
+        use = occupied(pick_f, pick_g, occupancy_of(x, k))
+        full = -1
+        for e in range(n):
+            if not x.runs[k, e]:
+                continue
+            m = x.fetch_mem[k, e, pick_g[e, 0]]
+            if m >= 0:
+                # A tile on its way in is there before the layer runs.
+                use[e, m] = max(use[e, m], stays[m] + x.fetch_bits[k, e])
+            for m in range(use.shape[1]):
+                if use[e, m] > x.room[m]:
+                    full = e
+        if full < 0:
+            picks[:, :3] = pick_f
+            picks[:, 3:] = pick_g
+            return value
+        # What waits is not part of an entry. A tile from outside may be put down elsewhere.
+        if x.fetch_mem[k, full, pick_g[full, 0]] < 0:
+            break
+        g[full, pick_g[full, 0]] = np.inf
+    return np.inf
 
 
 @njit(cache=True)
@@ -164,11 +174,15 @@ def improve_places(x, beyond, spots, picks):
         for stair in range(x.n_stairs[k]):
             e, w, i, o = x.stairs[k, stair, :4]
             stair_at[k, e, w, i, o] = stair
-    best = _all(x, stair_at, beyond, spots, np.inf, picks)
-    if np.isinf(best):
-        return best
     trial = picks.copy()
     choices = _open_spots(x)
+    best = _all(x, stair_at, beyond, spots, np.inf, picks)
+    if np.isinf(best):
+        # With all caches outside there is most room.
+        spots[1:] = choices[1:] - 1
+        best = _all(x, stair_at, beyond, spots, np.inf, picks)
+        if np.isinf(best):
+            return best
     for _ in range(MOST_SWEEPS):
         before = best
         for what in range(3):

@@ -113,3 +113,21 @@ def test_it_begins_from_places_that_are_closed_where_bounds_lead_there() -> None
     assert choices is not None
     model = ScheduleModel(tables, choices, (1.0, 100.0), choices.floor)
     assert cp_model.CpSolver().solve(model.model) == cp_model.OPTIMAL
+
+
+def test_each_kind_of_tile_has_inputs_and_outputs_where_it_suits_it() -> None:
+    """Tests a tight stack: tiles of the first row are higher, and need not be in others' way."""
+    tables = cost_tables(load_problem("dmcnn-vd@ascend-like-df"), EXACT, timed=False)
+    dram = tables.domains.dram
+    option = StackOption(tuple(range(1, 8)), 12, 100, OverlapMode.FULLY_CACHED, dram, dram, -1)
+    known = ChoiceBuilder(tables)
+    bound = known.sharpen(option, (1.0, 0.0), np.inf)
+    found = known.fitting(option, (1.0, 0.0))
+    assert found is not None
+    # With all kinds alike it was 0.5 % above.
+    assert bound <= found.cost * (1 + 1e-9) < 1.002 * bound
+    inputs: dict[int, set[int]] = {}
+    for (_, e), (weight, operand, _) in found.places.layers.items():
+        assert weight == found.places.weights[e]
+        inputs.setdefault(e, set()).add(operand)
+    assert any(len(memories) > 1 for memories in inputs.values())
