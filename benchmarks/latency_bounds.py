@@ -55,19 +55,19 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=5)
     args = parser.parse_args()
     table = Table(title="Latency of layer-tiles: bound below the optimum, exact rules")
-    columns = ("problem", "settled", "open", "mean", "median", "most", "at once", "most", "nodes")
+    columns = "problem", "settled", "open", "mean", "median", "most", "at once", "its most", "nodes"
     for column in columns:
         table.add_column(column, justify="left" if column == "problem" else "right")
     for name in args.problems:
         found = [_search(*s) for s in _draw(load_problem(name), Random(args.seed), args.tiles)]
         gaps = [1 - bound / best for bound, _, best, _ in found if best < np.inf]
         wide = [1 - bound / best for _, bound, best, _ in found if best < np.inf and bound > 0]
-        figures = (mean(gaps), median(gaps), max(gaps), mean(wide), max(wide)) if gaps else ()
+        figures = (mean(gaps), median(gaps), max(gaps), mean(wide), max(wide)) if wide else ()
         table.add_row(
             name,
             str(len(gaps)),
             str(sum(best == np.inf for *_, best, _ in found)),
-            *(f"{gap:.3%}" for gap in figures),
+            *((f"{gap:.3%}" for gap in figures) if figures else "-----"),
             f"{sum(nodes for *_, nodes in found):,}",
         )
     Console(width=None if sys.stdout.isatty() else 120).print(table)

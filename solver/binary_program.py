@@ -1,6 +1,7 @@
 """A CP-SAT model of Booleans alone, written as numbers.
 
-As objects of CP-SAT's interface literals would take several times as long as what is solved.
+As objects of CP-SAT's interface literals took longer to make than the small models of stack
+options take to solve.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ Literal = int
 
 
 class BinaryProgram:
-    """Booleans, linear constraints, and costs to minimise; `model` holds it once it is `closed`."""
+    """Booleans, linear constraints, and costs to minimise; `close` writes them into `model`."""
 
     def __init__(self) -> None:
         self.model = cp_model.CpModel()

@@ -261,20 +261,15 @@ class ChoiceBuilder(KnownPlacement):
         """The copy phases behind an entry of g that cost at most `spare` more than it."""
         e, p, i, a, b, c = at
         pair = kind.pairs[e]
-        energy, cycles = kind.g[e, p, i, a, b, c].tolist()
-        seconds = [(kind.seconds[e][0], energy, cycles)]
-        if pair is not None:
-            least = weights[0] * energy + weights[1] * cycles
-            costs = pair[p, :, i, a, b, c].tolist()
-            seconds = [
-                (second, energy, cycles)
-                for second, (energy, cycles) in zip(kind.seconds[e], costs, strict=True)
-                if weights[0] * energy + weights[1] * cycles
-                <= least + spare + MARGIN * (weights[0] * energy + weights[1] * cycles)
-            ]
+        own = kind.g[e, p, i, a, b, c].tolist()
+        costs = [own] if pair is None else pair[p, :, i, a, b, c].tolist()
+        least = weights[0] * own[0] + weights[1] * own[1]
         found = []
-        for second, energy, cycles in seconds:
+        for second, (energy, cycles) in zip(kind.seconds[e], costs, strict=True):
             if energy == np.inf:
+                continue
+            cost = weights[0] * energy + weights[1] * cycles
+            if cost - least > spare + MARGIN * cost:
                 continue
             found.append(
                 PhaseChoice(

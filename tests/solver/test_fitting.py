@@ -131,3 +131,7 @@ def test_each_kind_of_tile_has_inputs_and_outputs_where_it_suits_it() -> None:
         assert weight == found.places.weights[e]
         inputs.setdefault(e, set()).add(operand)
     assert any(len(memories) > 1 for memories in inputs.values())
+    choices = known.fitted(option, (1.0, 0.0), found)
+    assert choices is not None
+    model = ScheduleModel(tables, choices, (1.0, 0.0), choices.floor)
+    assert cp_model.CpSolver().solve(model.model) == cp_model.OPTIMAL
