@@ -38,11 +38,15 @@ class Fetched(Enum):
     NOT, FOR_SEVERAL, FOR_ONE = range(3)
 
 
+LeastOf = Callable[[int, list[LayerTile]], np.ndarray]
+"""Least weighted bounds [tile, way, variant] of tiles of a layer."""
 AllFetched = tuple[Fetched, ...]
 """By operand of a layer."""
 STAYING, STREAMED = range(2)
 """Whether a layer's weights stay on chip, where they arrive once, or come with every tile."""
-ENERGY, CYCLES = range(2)
+ENERGY, CYCLES = (1.0, 0.0), (0.0, 1.0)
+"""Weights of a cost (pJ, cycles); others are those of both together."""
+Weights = tuple[float, float]
 SAMPLE = 12
 """Sizes by which it is judged whether sharpening a layer pays."""
 
@@ -84,6 +88,9 @@ class LayerSums:
         self.write_pj = output_pj_per_bit(tables)
         self.read_pj = input_pj_per_bit(tables)
         self.grid = self._grid(widths, heights, floors)
+        self._learnt: tuple[Weights, np.ndarray] = (ENERGY, np.zeros(0))
+        """Bounds [weights, variant, w, h] of the cost under some weights of both."""
+        self._weighed: dict[Weights, np.ndarray] = {}
 
     def _weight_ways(self) -> tuple[int, ...]:
         """The ways weights may take: staying (also where none are), streamed."""
@@ -117,15 +124,15 @@ class LayerSums:
         self._out_bits = layer.channels * layer.precision.output_bits
         self._batch = layer.sizes["B"]
         to_dram_pj = np.outer(widths, heights) * self._out_bits * self.write_pj
-        costs[:, [TO_TOP, FROM_AND_TO_TOP], ..., ENERGY] += to_dram_pj
+        costs[:, [TO_TOP, FROM_AND_TO_TOP], ..., 0] += to_dram_pj
         if STREAMED in self.weights:
             link = link_pj_per_bit(tables.problem.hardware, Operand.W, inward=True)
-            costs[STREAMED, ..., ENERGY] += layer.weight_volume_bits * link
+            costs[STREAMED, ..., 0] += layer.weight_volume_bits * link
         return FloorGrid(
             widths=widths,
             heights=heights,
             costs=costs,
-            plain_pj=costs[..., ENERGY].copy(),
+            plain_pj=costs[..., 0].copy(),
             sharp=np.zeros((len(widths), len(heights)), dtype=np.bool_),
             quick=np.zeros((len(widths), len(heights)), dtype=np.bool_),
         )
@@ -155,6 +162,7 @@ class LayerSums:
             for variant in range(4):
                 old = costs[way, variant, i, j]
                 costs[way, variant, i, j] = np.maximum(old, least[:, n, variant])
+        self._weighed.clear()
 
     def _least(
         self, i: np.ndarray, j: np.ndarray, pause: Callable[[], object], *, timed: bool
@@ -172,6 +180,47 @@ class LayerSums:
         here = np.isin(self.tables.size_codes(self.layer, grid.widths[i], grid.heights[j]), risen)
         if here.any():
             self._raise(i[here], j[here], self._least(i[here], j[here], pause, timed=True))
+
+    def learn_jointly(
+        self, weights: Weights, tiles: Mapping[LayerTile, np.ndarray], of_tile: LeastOf
+    ) -> None:
+        """Take over bounds [W, I, O level] of weighted costs of `tiles`, each for all alike.
+
+        `of_tile`: least [tile, way, variant] of some of them.
+        """
+        grid, ordered = self.grid, sorted(tiles)
+        i, j = np.nonzero(grid.sharp)
+        _, widths, heights = np.array(ordered, dtype=np.int64).T
+        risen = self.tables.size_codes(self.layer, widths, heights)
+        codes = self.tables.size_codes(self.layer, grid.widths[i], grid.heights[j])
+        order = np.argsort(risen, kind="stable")
+        at = np.minimum(np.searchsorted(risen[order], codes), len(risen) - 1)
+        here = np.flatnonzero(risen[order][at] == codes)
+        if not len(here):
+            return
+        numbers = order[at[here]]
+        least = of_tile(self.layer, [ordered[n] for n in numbers.tolist()])
+        if self._learnt[0] != weights:
+            self._learnt = weights, np.zeros(grid.costs.shape[:-1])
+        for n, way in enumerate(self.weights):
+            for variant in range(4):
+                cells = way, variant, i[here], j[here]
+                known = self._learnt[1]
+                known[cells] = np.maximum(known[cells], least[:, n, variant])
+        self._weighed.clear()
+
+    def weigh(self, weights: Weights) -> np.ndarray:
+        """Bounds [weights, variant, w, h] of weighted costs."""
+        if weights in (ENERGY, CYCLES):
+            alone: np.ndarray = self.grid.costs[..., weights.index(1.0)]
+            return alone
+        if weights not in self._weighed:
+            costs = self.grid.costs
+            both = np.where((costs >= NEVER).any(axis=-1), NEVER, costs @ np.array(weights))
+            if self._learnt[0] == weights:
+                np.maximum(both, self._learnt[1], out=both)
+            self._weighed = {weights: both}
+        return self._weighed[weights]
 
     def codes(self, where: np.ndarray) -> list[int]:
         """A number for each size marked in `where` [w, h], the same for tiles that are alike."""
@@ -213,54 +262,60 @@ class LayerSums:
         self,
         x: AxisCounts,
         y: AxisCounts,
-        what: int,
+        weights: Weights,
         *,
         from_dram: AllFetched,
         to_dram: bool,
         exported: bool = False,
     ) -> np.ndarray:
-        """pJ or cycles [tile_x, tile_y] of the layer over all tiles of a stack, as `what` says.
+        """Weighted cost [tile_x, tile_y] of the layer over all tiles of a stack.
 
         `from_dram` [operand]: whether tiles are fetched, charged here; `to_dram`: it is the last
         layer and its output goes to DRAM; `exported`: its output is written out beside, with energy
         that is charged elsewhere, so that no tile pays for it twice.
         """
         ix, iy = self._places(x, y)
+        per_pj, per_cycle = weights
 
         def of_tiles(table: np.ndarray) -> np.ndarray:
             found: np.ndarray = table[:, ix[:, None], iy[None, :]]
             return found
 
-        costs = self.grid.costs[..., what]
+        costs = self.weigh(weights)
         on_chip, in_dram = of_tiles(costs[:, TO_TOP]), of_tiles(costs[:, FROM_AND_TO_TOP])
         if not to_dram:
             for above, variant in ((on_chip, AS_PLACED), (in_dram, FROM_TOP)):
                 below = of_tiles(costs[:, variant])
-                if exported and what == ENERGY:
+                if exported and per_pj:
                     # Of what is written out beside energy is charged elsewhere.
-                    above -= self._leaving(x, y, what)
-                elif exported:
-                    below += self._leaving(x, y, what)
+                    above -= per_pj * self._leaving_pj(x, y)
+                if exported and per_cycle:
+                    below += per_cycle * self._leaving_cycles(x, y)
                 np.minimum(above, below, out=above)
-        for operand, how in enumerate(from_dram if what == CYCLES else ()):
+        for operand, how in enumerate(from_dram if per_cycle else ()):
             if how is not Fetched.NOT:
                 # Operands rest on chip all or none, and come through DRAM's one port for them.
                 fresh = self._fresh(x, y, operand, how)
-                on_chip += input_copy_cycles(self.tables, self.layer, fresh, operand)
-        if what == ENERGY and any(how is not Fetched.NOT for how in from_dram):
+                copied = input_copy_cycles(self.tables, self.layer, fresh, operand)
+                on_chip += per_cycle * copied
+        if per_pj and any(how is not Fetched.NOT for how in from_dram):
             way_in = np.zeros((len(x.outputs), len(y.outputs)))
             for operand, how in enumerate(from_dram):
                 if how is not Fetched.NOT:
                     fresh = self._fresh(x, y, operand, how)
                     way_in += fresh * input_bits(self.tables, self.layer, operand) * self.read_pj
             # Least bounds of an operand that rests in DRAM hold its way in already.
-            plain = of_tiles(self.grid.plain_pj[:, FROM_AND_TO_TOP if to_dram else FROM_TOP])
-            in_dram = np.maximum(in_dram, plain + way_in)
-            on_chip += way_in
+            variants = [FROM_AND_TO_TOP] if to_dram else [FROM_TOP, FROM_AND_TO_TOP]
+            plain = per_pj * (of_tiles(self.grid.plain_pj[:, variants[0]]) + way_in)
+            if per_cycle:
+                cycles = self.grid.costs[..., variants, :, :, 1].min(axis=1)
+                plain += per_cycle * of_tiles(cycles)
+            in_dram = np.maximum(in_dram, plain)
+            on_chip += per_pj * way_in
         least = np.minimum(on_chip, in_dram)
+        arrival = per_pj * self.arrival[0] + per_cycle * self.arrival[1]
         ways = [
-            y.over_tiles(x.over_tiles(least[way]).T).T
-            + (self.arrival[what] if way == STAYING else 0.0)
+            y.over_tiles(x.over_tiles(least[way]).T).T + (arrival if way == STAYING else 0.0)
             for way in self.weights
         ]
         total = np.minimum.reduce(ways)
@@ -274,15 +329,16 @@ class LayerSums:
         )
         return np.outer(across, down)
 
-    def _leaving(self, x: AxisCounts, y: AxisCounts, what: int) -> np.ndarray:
-        """pJ or cycles [tile, tile] by columns and rows of what a map costs that leaves, too.
+    def _leaving_pj(self, x: AxisCounts, y: AxisCounts) -> np.ndarray:
+        """pJ [tile, tile] by columns and rows of a whole tile on its way to DRAM.
 
-        The pJ of a whole tile on its way to DRAM, of which none writes more; and the cycles of what
-        is there for the first time, if the tile rests on chip.
+        Of a map that leaves, too, no tile writes more.
         """
-        if what == CYCLES:
-            return output_copy_cycles(self.tables, self.layer, np.outer(x.written, y.written))
         return np.outer(x.outputs, y.outputs) * (self._batch * self._out_bits * self.write_pj)
+
+    def _leaving_cycles(self, x: AxisCounts, y: AxisCounts) -> np.ndarray:
+        """Cycles [tile, tile] of what leaves for the first time of a map that rests on chip."""
+        return output_copy_cycles(self.tables, self.layer, np.outer(x.written, y.written))
 
 
 class _SharedFloors:

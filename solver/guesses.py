@@ -22,12 +22,14 @@ class Guesses:
     def __init__(
         self, options: OpenOptions, weights: tuple[float, float], rises: tuple[float, ...]
     ) -> None:
-        self.arcs = options.arcs
+        self.arcs, self._options = options.arcs, options
         self.octaves = options.octaves
         self.bounds = options.bounds(weights)
         self.stages = np.zeros(len(self.bounds), dtype=np.int64)
         for i, state in options.states.items():
-            self.stages[i] = SOLVED if weights in state.solved else state.stage.get(weights, 0)
+            self.stages[options.twins(i)] = (
+                SOLVED if weights in state.solved else state.stage.get(weights, 0)
+            )
         n_octaves = int(self.octaves.max(initial=0)) + 1
         self.rise = np.tile(np.array(rises, dtype=np.float64), (n_octaves, 1))
         self._wary = np.ones(len(self.bounds))
@@ -76,6 +78,14 @@ class Guesses:
     def take(self, index: int, bound: float, stage: int) -> None:
         """Take over a new bound and stage of an option, and what they say of others like it."""
         known, before = float(self.bounds[index]), int(self.stages[index])
+        for twin in self._options.twins(index).tolist():
+            self._take_one(twin, bound, stage)
+        if known > 0 and np.isfinite(bound) and stage != before:
+            risen = self.rise[self.octaves[index]]
+            risen[before] += (bound / known * risen[stage] - risen[before]) * LEARNING
+
+    def _take_one(self, index: int, bound: float, stage: int) -> None:
+        before = self.stages[index]
         self.bounds[index], self.stages[index] = bound, stage
         if before == 0:
             if stage > 0:
@@ -83,9 +93,6 @@ class Guesses:
             group = self._group_of[index]
             members = self._order[self._cuts[group] : self._cuts[group + 1]]
             self._least_unseen[group] = self._unseen(members).min()
-        if known > 0 and np.isfinite(bound) and stage != before:
-            risen = self.rise[self.octaves[index]]
-            risen[before] += (bound / known * risen[stage] - risen[before]) * LEARNING
 
     def be_wary(self, wary: np.ndarray) -> None:
         """Take options to be dearer by factors [option]."""

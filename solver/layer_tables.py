@@ -152,6 +152,10 @@ class LayerTables:
         if len(self._bounds) < KEPT_BOUNDS:
             self._bounds.update(zip(keys, bounds, strict=True))
 
+    def all_bounds(self) -> list[tuple[LayerTile, np.ndarray]]:
+        """Every layer-tile, each for all alike, whose `layer_bounds` are remembered."""
+        return list(self._bounds.items())
+
     def known_bounds(self, key: LayerTile) -> np.ndarray | None:
         """The bounds remembered for a key."""
         return self._bounds.get(key)

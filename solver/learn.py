@@ -8,12 +8,15 @@ import numpy as np
 
 from problems.workload import Operand
 from solver.floor_sums import CYCLES, ENERGY
-from solver.layer_tables import LayerTile
-from solver.least_by_rest import reduce_again
+from solver.layer_tables import NEVER, ROUNDING, LayerTile
+from solver.least_by_rest import least_weighted, reduce_again
 from solver.mapping_store import MappingStore
 from solver.pinned_inside import Memories
 from solver.prune import Pool
 from solver.stack_tables import StackTables
+
+Joint = dict[LayerTile, np.ndarray]
+"""Bounds [W, I, O level] of weighted costs, by layer-tile."""
 
 
 def learn(
@@ -25,16 +28,14 @@ def learn(
     """Raise the bounds of all options of a pool by what `mappings` knows; False if it is no news.
 
     An option looked at closely has its tiles mapped, and each of these is part of very many other
-    options, too. Floors are kept by pJ and by cycles, so it is for weights of one of them alone.
+    options, too. Of pJ or of cycles alone; for weights of both see `learn_jointly`.
     """
-    if min(weights) > 0:
-        return False
-    what = ENERGY if weights[ENERGY] > 0 else CYCLES
+    what = ENERGY if weights[0] > 0 else CYCLES
     tables = pool.tables
     changed: dict[int, set[LayerTile]] = {}
     for tile, costs in mappings.known(weights):
         found = _by_level(tables, tile, costs)
-        if tables.raise_bounds(tile, what, found / weights[what]):
+        if tables.raise_bounds(tile, what.index(1.0), found / max(weights)):
             changed.setdefault(tile[0], set()).add(tile)
     if not changed:
         return False
@@ -42,6 +43,38 @@ def learn(
     pool.screen.learn(changed, pause)
     pool.refresh((what,))
     return True
+
+
+def learn_jointly(
+    pool: Pool, mappings: MappingStore, weights: tuple[float, float], known: Joint
+) -> bool:
+    """The same for costs under weights of pJ and cycles; `known` is what was learnt before.
+
+    Where a tile's energy is least its latency seldom is: so bounds of both together are above what
+    those of each say, even before any mapping is searched.
+    """
+    tables = pool.tables
+    mapped = dict(mappings.known(weights))
+    changed: dict[int, Joint] = {}
+    for tile, bounds in tables.all_bounds():
+        costs = mapped.get(tile)
+        before = known.get(tile)
+        if before is not None and costs is None:
+            continue
+        never = (bounds >= NEVER).any(axis=-1)
+        found = np.where(never, np.inf, np.minimum(bounds, NEVER) @ np.array(weights))
+        if costs is not None:
+            found = np.maximum(found, _by_level(tables, tile, costs))
+        if before is None or np.any(found > before * (1 + ROUNDING)):
+            known[tile] = found
+            changed.setdefault(tile[0], {})[tile] = found
+
+    def least(layer: int, tiles: list[LayerTile]) -> np.ndarray:
+        return least_weighted(tables, layer, np.array([known[tile] for tile in tiles]))
+
+    if changed:
+        pool.screen.learn_jointly(weights, changed, least)
+    return bool(changed)
 
 
 def _by_level(tables: StackTables, tile: LayerTile, costs: Mapping[Memories, float]) -> np.ndarray:

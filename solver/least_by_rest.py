@@ -134,14 +134,20 @@ def _at_innermost(
         yield from zip(some, out, strict=True)
 
 
+def least_weighted(tables: PlacedTables, layer: int, bounds: np.ndarray) -> np.ndarray:
+    """Least [tile, way, variant] of weighted bounds [tile, W, I, O level]; see `least_by_rest`."""
+    found: np.ndarray = _reduced(tables, bounds[..., None], weight_ways(tables, layer))[..., 0]
+    return found
+
+
 def _reduced(tables: PlacedTables, bounds: np.ndarray, weights: Ways) -> np.ndarray:
-    """Least [tile, way, variant, 2] of bounds [tile, W, I, O levels, 2]."""
+    """Least [tile, way, variant, cost] of bounds [tile, W, I, O levels, cost]."""
     domains, levels = tables.domains, tables.levels
     b = np.array([levels[Operand.I][memory] for memory in domains.inputs])
     o = np.array([levels[Operand.O][memory] for memory in domains.outputs])
     inputs = {top: [(m == domains.dram) == top for m in domains.inputs] for top in (False, True)}
     outputs = {top: [(m == domains.dram) == top for m in domains.outputs] for top in (False, True)}
-    out = np.empty((len(bounds), len(weights), 4, 2))
+    out = np.empty((len(bounds), len(weights), 4, bounds.shape[-1]))
     for n, places in enumerate(weights):
         if places == (-1,):
             # Both operands of a join rest in one memory.

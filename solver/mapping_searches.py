@@ -112,6 +112,9 @@ class MappingSearches:
         self, weights: tuple[float, float]
     ) -> Iterator[tuple[LayerTile, Mapping[Memories, float]]]:
         """Layer-tiles, each for all alike, with their `costs` where memories are free for them."""
+        for like, budget in list(self._minima):
+            if budget is None:
+                self.costs(TileKey(like), weights)  # what other weights tell
         for (like, for_weights, budget), costs in self._costs.items():
             if for_weights == weights and budget is None:
                 yield like, costs

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from solver.option_plan import OptionPlan
 from solver.prune import Pool, PoolRange
 from solver.space import Node
+from solver.stack_classes import StackClasses
 from solver.stack_option import StackOption
 
 FIRST_SLACK = 2e-4
@@ -18,7 +20,10 @@ FIRST_SLACK = 2e-4
 
 @dataclass(kw_only=True, eq=False)
 class OptionState:
-    """What is known about one stack option: half-planes and solutions per weight pair."""
+    """What is known about a stack option and its twins: half-planes and solutions per weight pair.
+
+    `option` stands for all of them (`OpenOptions.twins`), and plans are its.
+    """
 
     option: StackOption
     floor: tuple[float, float]
@@ -74,12 +79,17 @@ class OpenOptions:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self.arcs: list[Arc] = []
+        classes = StackClasses(pool.tables)
+        alike: dict[tuple[Hashable, int], list[int]] = {}
+        self._like: list[list[int]] = []
+        """Arcs of stacks that are the same but for their place, by arc."""
         self._places: list[tuple[PoolRange, np.ndarray]] = []
         energies, latencies, areas = [], [], []
         start = 0
         for r in sorted(pool.ranges, key=lambda r: r.screened.range.tail):
             spec = r.screened.range
             for s, source in enumerate(spec.sources):
+                of_class = classes.class_of(spec, source)
                 for t, target in enumerate(spec.targets):
                     places = np.argwhere(r.alive[..., s, t])
                     if not len(places):
@@ -93,13 +103,21 @@ class OpenOptions:
                     tail, head = spec.tail_node(source), spec.head_node(target)
                     end = start + len(places)
                     depth = len(spec.layers)
+                    like = alike.setdefault((of_class, target), [])
+                    like.append(len(self.arcs))
+                    self._like.append(like)
                     self.arcs.append(Arc(tail=tail, head=head, start=start, end=end, depth=depth))
                     start = end
         self.energy = np.concatenate(energies) if energies else np.zeros(0)
         self.latency = np.concatenate(latencies) if latencies else np.zeros(0)
         self.octaves = np.log2(np.concatenate(areas)).astype(int) if areas else np.zeros(0, int)
         """Of tile areas: options that differ much in it have bounds of different quality."""
+        self._joint: dict[tuple[float, float], np.ndarray] = {}
+        """Bounds of weighted costs that are above what those of pJ and of cycles say."""
         self.states: dict[int, OptionState] = {}
+        """By the first of twins."""
+        self._twins: dict[int, np.ndarray] = {}
+        self._starts = np.array([arc.start for arc in self.arcs], dtype=np.int64)
         self._ends = [arc.end for arc in self.arcs]
         self.sizes = np.array([arc.end - arc.start for arc in self.arcs], dtype=np.int64)
         """Options of every arc."""
@@ -121,7 +139,7 @@ class OpenOptions:
         """Least of [option] `bounds` of every arc."""
         if not self.arcs:
             return np.zeros(0)
-        found: np.ndarray = np.minimum.reduceat(bounds, [arc.start for arc in self.arcs])
+        found: np.ndarray = np.minimum.reduceat(bounds, self._starts)
         return found
 
     def bounds(self, weights: tuple[float, float]) -> np.ndarray:
@@ -130,8 +148,59 @@ class OpenOptions:
         energy, latency = np.where(never, 0.0, self.energy), np.where(never, 0.0, self.latency)
         out = np.where(never, np.inf, weights[0] * energy + weights[1] * latency)
         for i, state in self.states.items():
-            out[i] = state.bound(weights)
+            out[self.twins(i)] = state.bound(weights)
+        if weights in self._joint:
+            np.maximum(out, self._joint[weights], out=out)
         return out
+
+    def weigh_jointly(self, weights: tuple[float, float]) -> None:
+        """Take over the pool's bounds of both costs together."""
+        floors = {
+            id(r): found
+            for r, found in zip(self._pool.ranges, self._pool.screen.floors(weights), strict=True)
+        }
+        found = [floors[id(r)][tuple(places.T)] for r, places in self._places]
+        self._joint = {weights: np.concatenate(found)} if found else {}
+
+    def twins(self, index: int) -> np.ndarray:
+        """Numbers of the options that cost what option `index` does, itself among them."""
+        found = self._twins.get(index)
+        if found is None:
+            arc = self.arc_of(index)
+            mine = self.option(arc, index)
+            found = np.array(
+                [i for k in self._like[arc] for i in self._find(k, mine)], dtype=np.int64
+            )
+            self._twins.update(dict.fromkeys(found.tolist(), found))
+        return found
+
+    def first_of_twins(self, places: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Of (arc, option) numbers on a path those that are not twins of one before."""
+        found: dict[int, tuple[int, int]] = {}
+        for arc, i in places:
+            found.setdefault(int(self.twins(i)[0]), (arc, i))
+        return list(found.values())
+
+    def _find(self, arc: int, like: StackOption) -> list[int]:
+        """Number of the option of an arc with the mode and the tile of another, if it is left."""
+        r, places = self._places[arc]
+        spec = r.screened.range
+        try:
+            at = (
+                spec.modes.index(like.mode),
+                spec.widths.index(like.tile_x),
+                spec.heights.index(like.tile_y),
+            )
+        except ValueError:
+            return []
+        found = np.flatnonzero((places[:, :3] == at).all(axis=1))
+        return [self.arcs[arc].start + n for n in found.tolist()]
+
+    def option(self, arc: int, index: int) -> StackOption:
+        """The option of number `index`, which lies on arc number `arc`."""
+        r, places = self._places[arc]
+        place = tuple(int(n) for n in places[index - self.arcs[arc].start])
+        return r.screened.option(place)
 
     def alike(self, arc: int, index: int) -> np.ndarray:
         """Numbers of the options on the same arc with tiles as wide, or as high."""
@@ -144,12 +213,18 @@ class OpenOptions:
         return found
 
     def state(self, arc: int, index: int) -> OptionState:
-        """What is known about option `index`, which lies on arc number `arc`."""
-        if index not in self.states:
-            r, places = self._places[arc]
-            place = tuple(int(n) for n in places[index - self.arcs[arc].start])
-            self.states[index] = OptionState(
-                option=r.screened.option(place),
-                floor=(float(self.energy[index]), float(self.latency[index])),
+        """What is known about option `index`, which lies on arc number `arc`, and its twins."""
+        first = int(self.twins(index)[0])
+        if first not in self.states:
+            self.states[first] = OptionState(
+                option=self.option(self.arc_of(first), first),
+                floor=(float(self.energy[first]), float(self.latency[first])),
             )
-        return self.states[index]
+        return self.states[first]
+
+    def plan(self, arc: int, index: int, plan: OptionPlan) -> OptionPlan:
+        """The plan of an option's twin as its own."""
+        option = self.option(arc, index)
+        if plan.choices.option == option:
+            return plan
+        return replace(plan, choices=replace(plan.choices, option=option))

@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from solver.space import Node
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Layer:
+    """Arcs that end (or begin) at one cut, sorted by the node there.
+
+    `arcs`, `others` [arc]: their numbers and their other nodes'; `nodes`, `starts` [node]: which
+    nodes they end at, and where the arcs of each start.
+    """
+
+    arcs: np.ndarray
+    others: np.ndarray
+    nodes: np.ndarray
+    starts: np.ndarray
+
+
 class Paths:
     """Paths from `start` to `end` along arcs [k] from `tails` to `heads`.
 
-    Arcs are in order of their tails, and lead on to later nodes. Costs are by arc, infinite
-    where an arc is closed; what is found is by node.
+    Arcs lead on to later cuts. Costs are by arc, infinite where an arc is closed; what is found is
+    by node.
     """
 
     def __init__(
@@ -22,43 +37,48 @@ class Paths:
         self.nodes = tuple(dict.fromkeys((start, end, *tails, *heads)))
         number = {node: i for i, node in enumerate(self.nodes)}
         self.start, self.end = number[start], number[end]
-        self._tails = [number[node] for node in tails]
-        self._heads = [number[node] for node in heads]
-        self._into: dict[int, list[int]] = {}
-        for k, head in enumerate(self._heads):
-            self._into.setdefault(head, []).append(k)
+        self._tails = np.array([number[node] for node in tails], dtype=np.int64)
+        self._heads = np.array([number[node] for node in heads], dtype=np.int64)
+        cuts = np.array([cut for cut, _, _ in self.nodes])
+        self._into = _layers(self._heads, self._tails, cuts)
+        self._out_of = _layers(self._tails, self._heads, cuts)[::-1]
+        self._ending_at: dict[int, np.ndarray] = {
+            node: arcs
+            for layer in self._into
+            for node, arcs in zip(
+                layer.nodes.tolist(), np.split(layer.arcs, layer.starts[1:]), strict=True
+            )
+        }
 
     def ahead(self, costs: np.ndarray) -> np.ndarray:
         """Least cost from the start to every node."""
-        found = [np.inf] * len(self.nodes)
-        found[self.start] = 0.0
-        for tail, head, cost in zip(self._tails, self._heads, costs.tolist(), strict=True):
-            total = found[tail] + cost
-            if total < found[head]:
-                found[head] = total
-        return np.array(found)
+        return self._spread(self.start, self._into, costs)
 
     def through(self, costs: np.ndarray, ahead: np.ndarray) -> np.ndarray:
         """Least cost of the other arcs of a path through every arc."""
-        behind = [np.inf] * len(self.nodes)
-        behind[self.end] = 0.0
-        reverse = slice(None, None, -1)
-        for tail, head, cost in zip(
-            self._tails[reverse], self._heads[reverse], costs[reverse].tolist(), strict=True
-        ):
-            total = behind[head] + cost
-            if total < behind[tail]:
-                behind[tail] = total
-        others: np.ndarray = ahead[self._tails] + np.array(behind)[self._heads]
+        behind = self._spread(self.end, self._out_of, costs)
+        others: np.ndarray = ahead[self._tails] + behind[self._heads]
         return others
+
+    def _spread(self, node: int, layers: Sequence[_Layer], costs: np.ndarray) -> np.ndarray:
+        """Least cost between a node and every other, cut by cut."""
+        found = np.full(len(self.nodes), np.inf)
+        found[node] = 0.0
+        for layer in layers:
+            totals = found[layer.others] + costs[layer.arcs]
+            # The first node has no way to itself, but may be one among others at its cut.
+            least = np.minimum.reduceat(totals, layer.starts)
+            found[layer.nodes] = np.minimum(found[layer.nodes], least)
+        return found
 
     def cheapest(self, costs: np.ndarray, ahead: np.ndarray) -> list[int]:
         """Arcs of the cheapest path, first to last; there has to be one."""
         node, path = self.end, []
         while node != self.start:
-            best = min(self._into[node], key=lambda k: ahead[self._tails[k]] + costs[k])
+            arcs = self._ending_at[node]
+            best = int(arcs[(ahead[self._tails[arcs]] + costs[arcs]).argmin()])
             path.append(best)
-            node = self._tails[best]
+            node = int(self._tails[best])
         return path[::-1]
 
     def named(self, ahead: np.ndarray) -> dict[Node, float]:
@@ -68,3 +88,15 @@ class Paths:
             for node, cost in zip(self.nodes, ahead.tolist(), strict=True)
             if np.isfinite(cost)
         }
+
+
+def _layers(here: np.ndarray, others: np.ndarray, cuts: np.ndarray) -> list[_Layer]:
+    """Arcs by the cut of their node `here`, first cut first."""
+    found = []
+    order = np.lexsort((np.arange(len(here)), here, cuts[here] if len(here) else here))
+    at = cuts[here[order]] if len(here) else here
+    for arcs in np.split(order, np.flatnonzero(np.diff(at)) + 1):
+        if len(arcs):
+            nodes, starts = np.unique(here[arcs], return_index=True)
+            found.append(_Layer(arcs=arcs, others=others[arcs], nodes=nodes, starts=starts))
+    return found

@@ -47,7 +47,7 @@ def plunge(
             while np.isfinite(bounds[i]) and state.stage[weights] < SHARPENED:
                 solver.limits.left()
                 solver.steps.tighten(state, weights, np.inf, np.inf)
-                bounds[i] = state.bound(weights)
+                bounds[options.twins(i)] = state.bound(weights)
             if np.isfinite(bounds[i]):
                 solver.steps.fit(state, weights)
         found = solver.attained(weights)
@@ -72,7 +72,7 @@ def _placed_path(
     options, paths = solver.options, solver.paths
     placed = np.zeros(len(bounds), dtype=np.bool_)
     for i, state in options.states.items():
-        placed[i] = state.stage.get(weights, 0) >= PLACED
+        placed[options.twins(i)] = state.stage.get(weights, 0) >= PLACED
     dearer, looks = 1.0, 0
     # An option once placed is no longer dearer, nor are paths through it: then `nearest` may leave
     # out some of the cheapest, which are looked at later.
@@ -89,7 +89,7 @@ def _placed_path(
             return path, looks
         others = paths.through(least, ahead)
         for i in solver.look_ahead(weights, bounds, others, np.inf, rough, nearest):
-            placed[i] = options.states[i].stage[weights] >= PLACED
+            placed[options.twins(i)] = options.states[i].stage[weights] >= PLACED
         dearer *= RELUCTANCE
         looks += 1
     return [], looks

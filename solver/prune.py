@@ -8,12 +8,12 @@ in stages, each tighter and dearer, and only options still alive are refined.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from problems.workload import Layer
-from solver.floor_sums import CYCLES, ENERGY
+from solver.floor_sums import CYCLES, ENERGY, Weights
 from solver.objective import Objective
 from solver.screen import Screen, ScreenedRange
 from solver.space import Node, StackRange
@@ -28,7 +28,10 @@ SAFETY = 1e-9
 
 @dataclass(kw_only=True, eq=False)
 class PoolRange:
-    """A stack range with its current bounds and the options still alive (same shape)."""
+    """A stack range with its current bounds and the options still alive (same shape).
+
+    What has no schedule, at infinite cost, is not alive.
+    """
 
     screened: ScreenedRange
     energy: np.ndarray
@@ -44,10 +47,11 @@ class PoolRange:
 
 
 def weigh(weights: tuple[float, float], r: PoolRange) -> np.ndarray:
-    """Weighted bounds of a range; what has no schedule stays infinite at weight zero."""
-    never = np.isinf(r.energy) | np.isinf(r.latency)
-    energy, latency = np.where(never, 0.0, r.energy), np.where(never, 0.0, r.latency)
-    return np.where(never, np.inf, weights[0] * energy + weights[1] * latency)
+    """Weighted bounds of a range, of options alive."""
+    both = zip(weights, (r.energy, r.latency), strict=True)
+    # No product of zero and infinity, which is neither.
+    parts = [bounds if weight == 1.0 else weight * bounds for weight, bounds in both if weight]
+    return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
 def _least_product(
@@ -75,6 +79,8 @@ class Pool:
     tables: StackTables
     ranges: list[PoolRange]
     screen: Screen
+    _ways: dict[tuple[float, float], tuple[Ways, Ways]] = field(default_factory=dict, init=False)
+    """Those asked for since bounds or options last changed."""
 
     @property
     def start(self) -> Node:
@@ -102,12 +108,18 @@ class Pool:
             ranges[k].alive[index] = True
         return Pool(tables=self.tables, screen=self.screen, ranges=ranges)
 
-    def refresh(self, whats: tuple[int, ...] = (ENERGY, CYCLES)) -> None:
+    def refresh(self, whats: tuple[Weights, ...] = (ENERGY, CYCLES)) -> None:
         """Take over what the screen has learnt, of pJ, cycles or both."""
         for what in whats:
             for r, floors in zip(self.ranges, self.screen.floors(what), strict=True):
                 bounds = r.energy if what == ENERGY else r.latency
                 np.maximum(bounds, floors, out=bounds)
+                r.alive &= np.isfinite(bounds)
+        self.changed()
+
+    def changed(self) -> None:
+        """Forget what followed from bounds and options before some changed."""
+        self._ways.clear()
 
     def most_promising(self, objective: Objective, count: int) -> list[tuple[int, tuple[int, ...]]]:
         """The `count` alive options of least objective bound through them."""
@@ -141,10 +153,14 @@ class Pool:
 
     def ways(self, weights: tuple[float, float]) -> tuple[Ways, Ways]:
         """Cheapest weighted way from the input to, and from, every (cut, memory)."""
-        we, wl = weights
+        if weights not in self._ways:
+            self._ways[weights] = self._find_ways(weights)
+        return self._ways[weights]
+
+    def _find_ways(self, weights: tuple[float, float]) -> tuple[Ways, Ways]:
         arcs = []
         for r in self.ranges:
-            cost = np.where(r.alive, weigh((we, wl), r), np.inf).min(axis=(0, 1, 2))
+            cost = np.where(r.alive, weigh(weights, r), np.inf).min(axis=(0, 1, 2))
             spec = r.screened.range
             for s, source in enumerate(spec.sources):
                 for t, target in enumerate(spec.targets):
@@ -204,6 +220,7 @@ class Pool:
         """Drop options through which nothing beats `incumbent`; returns what is alive."""
         for r, bound in zip(self.ranges, self.bounds(objective, weights), strict=True):
             r.alive &= bound * (1 - SAFETY) <= incumbent
+        self.changed()
         return self.alive()
 
     def lower_bound(
@@ -264,3 +281,4 @@ def refine_by_option(pool: Pool) -> None:
             r.latency[index] = max(r.latency[index], latency)
             if not np.isfinite(energy):
                 r.alive[index] = False
+    pool.changed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,7 @@ from solver.objective import Objective
 from solver.part_space import is_sparse, survivors
 from solver.prune import SAFETY, Pool
 from solver.scout import floor_of, tangent
-from solver.screen import Near
+from solver.screen import Near, Wanted
 
 MOST_TILES = 100_000
 """Layer-tiles bounded at a time; only speed depends on it."""
@@ -98,30 +99,75 @@ def refine_near(
         least = pool.lower_bound(objective, weights)
         if few and least <= below * (1 + IDLE):
             return
-        below, few = least, False
-        near = _near(pool, objective, incumbent, weights, reach)
-        options = sum(int(mask.sum()) for _, mask in near)
-        wanted = pool.screen.wanted(near)
-        tiles = pool.screen.count(wanted, timed=timed)
-        if not tiles:
+        below, bounds = least, pool.bounds(objective, weights)
+
+        def reached(
+            share: float, bounds: list[np.ndarray] = bounds, least: float = least
+        ) -> _Reached:
+            limit = min(incumbent, least * (1 + share))
+            return _reached(pool, bounds, limit, widens=widens, timed=timed)
+
+        here = reached(reach)
+        while here.tiles and here.few and not here.too_many and 0 < least * (1 + reach) < incumbent:
+            if here.all_of_it:
+                break
+            pause()
+            wider = reached(reach * WIDER)
+            if wider.too_many:
+                break
+            # A pass over the pool takes longer than these tiles do.
+            here, reach = wider, reach * WIDER
+        few = here.few
+        if not here.tiles:
             return
-        most = TILES_AN_OPTION_LEFT * options
-        if not widens:
-            most = min(FIRST_TILES, TILES_AN_OPTION * options)
-        if pool.alive() >= LARGE_POOL:
-            most = MOST_TILES
-        if sum(tiles.values()) > min(MOST_TILES, most):
+        if here.too_many:
             # Beyond the schedule known nothing more comes within reach: bounds along other weights
             # may have left options that these put above it.
             if not widens or not 0 < least * (1 + reach) < incumbent < np.inf:
                 return
             reach *= WIDER  # more options have more of their tiles in common
             continue
-        pool.screen.sharpen(tiles, wanted, pause, timed=timed)
+        pool.screen.sharpen(here.tiles, here.wanted, pause, timed=timed)
         pool.refresh()
-        few = sum(tiles.values()) * OPTIONS_A_TILE < pool.size
         if few:
             reach *= WIDER
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Reached:
+    """Layer-tiles to be bounded of options within reach.
+
+    `tiles`: how many by layer, which are `few` beside the pool or `too_many` for the options.
+    `all_of_it`: nothing of the pool is beyond.
+    """
+
+    wanted: Wanted
+    tiles: dict[int, int]
+    few: bool
+    too_many: bool
+    all_of_it: bool
+
+
+def _reached(
+    pool: Pool, bounds: list[np.ndarray], limit: float, *, widens: bool, timed: bool
+) -> _Reached:
+    """What is within reach of a pool: all with `bounds` of at most `limit`."""
+    near = _within(pool, bounds, limit)
+    wanted = pool.screen.wanted(near)
+    tiles = pool.screen.count(wanted, timed=timed)
+    count, options, alive = sum(tiles.values()), sum(int(m.sum()) for _, m in near), pool.alive()
+    most = TILES_AN_OPTION_LEFT * options
+    if not widens:
+        most = min(FIRST_TILES, TILES_AN_OPTION * options)
+    if alive >= LARGE_POOL:
+        most = MOST_TILES
+    return _Reached(
+        wanted=wanted,
+        tiles=tiles,
+        few=count * OPTIONS_A_TILE < pool.size,
+        too_many=count > min(MOST_TILES, most),
+        all_of_it=options == alive,
+    )
 
 
 def refine_by_layer(
@@ -169,8 +215,12 @@ def _near(
     least = pool.lower_bound(objective, weights)
     if not np.isfinite(least):
         return []
-    limit = min(incumbent, least * (1 + reach))
     bounds = pool.bounds(objective, weights)
+    return _within(pool, bounds, min(incumbent, least * (1 + reach)))
+
+
+def _within(pool: Pool, bounds: list[np.ndarray], limit: float) -> Near:
+    """Options alive whose `bounds` are at most `limit`."""
     masks = [
         (r.screened.range, r.alive & (bound * (1 - SAFETY) <= limit))
         for r, bound in zip(pool.ranges, bounds, strict=True)

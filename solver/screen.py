@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from cost.overlap import OverlapMode
-from cost.stack_graph import stack_graph
+from cost.stack_graph import NETWORK_INPUT, stack_graph
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts, axis_counts
-from solver.floor_sums import CYCLES, ENERGY, AllFetched, Fetched, LayerSums, layer_sums
+from solver.floor_sums import (
+    CYCLES,
+    ENERGY,
+    AllFetched,
+    Fetched,
+    LayerSums,
+    LeastOf,
+    Weights,
+    layer_sums,
+)
 from solver.layer_tables import LayerTile
 from solver.space import StackRange
 from solver.stack_option import StackOption
@@ -53,6 +62,10 @@ class _Grid:
     modes: tuple[OverlapMode, ...]
 
 
+def _grid(r: StackRange) -> _Grid:
+    return _Grid(r.last, r.exports, r.widths, r.heights, r.modes)
+
+
 LARGE_GRID = 100_000
 """Tile sizes of a grid whose sums take more memory than working them out anew takes time."""
 Near = list[tuple[StackRange, np.ndarray]]
@@ -73,52 +86,65 @@ class Screen:
         """`whole`: a screen of ranges that hold these; what it knows of layer-tiles is shared."""
         self.tables, self.ranges = tables, ranges
         self.last_cut = max(r.head for r in ranges) if whole is None else whole.last_cut
-        self._counts: dict[tuple[_Grid, str, bool, int], AxisCounts] = {}
-        members: dict[_Grid, set[int]] = {}
-        for r in ranges:
-            members.setdefault(self._grid_of(r), set()).update(r.layers)
+        self._counts: dict[tuple[int, str, bool, int], AxisCounts] = {}
+        # Numbers stand for grids, which take long to compare.
+        numbers: dict[_Grid, int] = {}
+        self._grid_of = [numbers.setdefault(_grid(r), len(numbers)) for r in ranges]
+        """By range."""
+        self._numbers, self._grids = numbers, list(numbers)
+        members: list[set[int]] = [set() for _ in numbers]
+        for r, number in zip(ranges, self._grid_of, strict=True):
+            members[number].update(r.layers)
         sizes: dict[int, tuple[set[int], set[int]]] = {}
-        for grid, layers in members.items():
+        for at, (grid, layers) in enumerate(zip(self._grids, members, strict=True)):
             graph = stack_graph(
                 tables.problem.workload, tuple(sorted(layers)), tables.rules, grid.exports
             )
-            for number, (axis, tiles) in enumerate((("x", grid.widths), ("y", grid.heights))):
+            for side, (axis, tiles) in enumerate((("x", grid.widths), ("y", grid.heights))):
                 for cached in (False, True):
                     counts = axis_counts(graph, axis, tiles, cached)
                     for position, count in zip(graph.positions, counts, strict=True):
-                        self._counts[grid, axis, cached, position] = count
+                        self._counts[at, axis, cached, position] = count
                         found = sizes.setdefault(position, (set(), set()))
-                        found[number].update(count.outputs.tolist())
+                        found[side].update(count.outputs.tolist())
         # Concats cost nothing, so they have no sums.
         computing = {p: s for p, s in sizes.items() if tables.problem.workload.layers[p].computes}
         self.layers: dict[int, LayerSums] = (
             layer_sums(tables, computing) if whole is None else whole.layers
         )
+        workload = tables.problem.workload
+        self._producers = [
+            [
+                NETWORK_INPUT if source == workload.input_name else workload.positions[source]
+                for source in layer.sources
+            ]
+            for layer in workload.layers
+        ]
+        """Positions of the makers of each layer's operands, by layer."""
+        self.nothing: list[AllFetched] = [(Fetched.NOT,) * len(m) for m in self._producers]
+        """What a layer fetches that fetches nothing."""
         self._fetching: dict[tuple[tuple[int, ...], int], dict[int, AllFetched]] = {}
-        self._known: dict[tuple[_Grid, int, AllFetched, bool, int], np.ndarray] = {}
+        self._known: dict[tuple[int, int, AllFetched, bool, Weights], np.ndarray] = {}
 
-    @staticmethod
-    def _grid_of(r: StackRange) -> _Grid:
-        return _Grid(r.last, r.exports, r.widths, r.heights, r.modes)
-
-    def _axes(self, grid: _Grid, mode: OverlapMode, layer: int) -> tuple[AxisCounts, AxisCounts]:
+    def _axes(self, grid: int, mode: OverlapMode, layer: int) -> tuple[AxisCounts, AxisCounts]:
         return (
             self._counts[grid, "x", mode.caches_columns, layer],
             self._counts[grid, "y", mode.caches_rows, layer],
         )
 
-    def _sums(
-        self, grid: _Grid, layer: int, what: int, *, from_dram: AllFetched, to_dram: bool
+    def sums_of(
+        self, number: int, layer: int, weights: Weights, *, from_dram: AllFetched, to_dram: bool
     ) -> np.ndarray:
-        """pJ or cycles [mode, width, height] of one layer in the stacks of a grid."""
+        """Weighted cost [mode, width, height] of one layer in the stacks of a grid."""
+        grid = self._grids[number]
         if layer not in self.layers:
             return np.zeros((len(grid.modes), len(grid.widths), len(grid.heights)))
-        key = (grid, layer, from_dram, to_dram, what)
+        key = (number, layer, from_dram, to_dram, weights)
         if key not in self._known:
             found = [
                 self.layers[layer].sums(
-                    *self._axes(grid, mode, layer),
-                    what,
+                    *self._axes(number, mode, layer),
+                    weights,
                     from_dram=from_dram,
                     to_dram=to_dram,
                     exported=layer in grid.exports,
@@ -129,7 +155,7 @@ class Screen:
         return self._known[key]
 
     def _fetched(self, r: StackRange, source: int) -> dict[int, AllFetched]:
-        """How operands come from DRAM, by layer of a stack.
+        """How operands come from DRAM, by layer of a stack; layers with none are left out.
 
         `source`: the memory that the carried map lies in. A tensor with several readers is
         charged to the first one.
@@ -140,17 +166,18 @@ class Screen:
         return self._fetching[r.layers, carried]
 
     def _find_fetched(self, layers: tuple[int, ...], carried: int) -> dict[int, AllFetched]:
-        graph = self.tables.graph(layers)
-        found = {
-            p: [Fetched.NOT] * len(into) for p, into in zip(layers, graph.edges_into, strict=True)
-        }
-        for edge in graph.edges:
-            from_chip = carried >= 0 and graph.tensors[edge.tensor].producer == carried
-            if edge.fetches and not from_chip:
-                shared = len(graph.readers[edge.tensor]) > 1
-                how = Fetched.FOR_SEVERAL if shared else Fetched.FOR_ONE
-                found[layers[edge.layer]][edge.operand] = how
-        return {p: tuple(flags) for p, flags in found.items()}
+        inside = set(layers)
+        readers: dict[int, list[tuple[int, int]]] = {}
+        for p in layers:
+            for operand, producer in enumerate(self._producers[p]):
+                if producer not in inside and (producer != carried or carried < 0):
+                    readers.setdefault(producer, []).append((p, operand))
+        found: dict[int, list[Fetched]] = {}
+        for places in readers.values():
+            layer, operand = places[0]
+            flags = found.setdefault(layer, list(self.nothing[layer]))
+            flags[operand] = Fetched.FOR_SEVERAL if len(places) > 1 else Fetched.FOR_ONE
+        return {layer: tuple(flags) for layer, flags in found.items()}
 
     def _exported_pj(self, r: StackRange) -> float:
         """pJ of writing maps out while the stack runs: each goes over DRAM's link once.
@@ -169,36 +196,40 @@ class Screen:
         both = zip(self.ranges, self.floors(ENERGY), self.floors(CYCLES), strict=True)
         return tuple(ScreenedRange(range=r, energy=e, latency=c) for r, e, c in both)
 
-    def floors(self, what: int) -> list[np.ndarray]:
-        """Floors on pJ or cycles of every option, range by range; see `ScreenedRange`."""
+    def floors(self, weights: Weights) -> list[np.ndarray]:
+        """Floors on weighted costs of every option, range by range; see `ScreenedRange`.
+
+        Of pJ and cycles alone, `ENERGY` and `CYCLES`, or of both together.
+        """
         out = []
-        last_use = {self._grid_of(r): number for number, r in enumerate(self.ranges)}
-        for number, r in enumerate(self.ranges):
-            grid = self._grid_of(r)
+        last_use = {grid: number for number, grid in enumerate(self._grid_of)}
+        inner = _InnerSums(self, weights)
+        for number, (r, grid) in enumerate(zip(self.ranges, self._grid_of, strict=True)):
             shape = (len(r.modes), len(r.widths), len(r.heights), len(r.sources), len(r.targets))
             floors = np.empty(shape)
-            exported = self._exported_pj(r) if what == ENERGY else 0.0
+            exported = weights[0] * self._exported_pj(r) if weights[0] else 0.0
             known: dict[tuple[bool, bool], np.ndarray] = {}
             for s, source in enumerate(r.sources):
                 for t, target in enumerate(r.targets):
                     ends = (source == r.dram, target == r.dram)
                     if ends not in known:
-                        parts = [
-                            self._sums(
-                                grid,
-                                layer,
-                                what,
-                                from_dram=fetched,
-                                to_dram=layer == r.last and target == r.dram,
+                        fetched = self._fetched(r, source)
+                        total = inner.of(grid, [p for p in r.layers[:-1] if p not in fetched])
+                        for layer in dict.fromkeys((*fetched, r.last)):
+                            flags = fetched.get(layer, self.nothing[layer])
+                            out_there = layer == r.last and target == r.dram
+                            total = total + self.sums_of(
+                                grid, layer, weights, from_dram=flags, to_dram=out_there
                             )
-                            for layer, fetched in self._fetched(r, source).items()
-                        ]
-                        known[ends] = sum(parts) + exported
+                        known[ends] = total + exported
                     fits = self._maps_fit(r, source, target)
                     floors[..., s, t] = known[ends] if fits else np.inf
             out.append(floors)
-            if number == last_use[grid] and len(grid.widths) * len(grid.heights) > LARGE_GRID:
-                self._known = {key: sums for key, sums in self._known.items() if key[0] != grid}
+            if number == last_use[grid]:
+                inner.forget(grid)
+                spec = self._grids[grid]
+                if len(spec.widths) * len(spec.heights) > LARGE_GRID:
+                    self._known = {key: sums for key, sums in self._known.items() if key[0] != grid}
         return out
 
     def _maps_fit(self, r: StackRange, source: int, target: int) -> bool:
@@ -274,12 +305,30 @@ class Screen:
         for layer in touched:
             self.layers[layer].learn(tiles[self.tables.alike(layer)], pause)
 
+    def learn_jointly(
+        self,
+        weights: Weights,
+        tiles: Mapping[int, Mapping[LayerTile, np.ndarray]],
+        of_tile: LeastOf,
+    ) -> None:
+        """Take over bounds [W, I, O level] of weighted costs, by the layer for all alike."""
+        touched = {n for n in self.layers if self.tables.alike(n) in tiles}
+        self._known = {
+            key: sums
+            for key, sums in self._known.items()
+            # Of what was known under other weights nothing is asked again.
+            if key[4] in (ENERGY, CYCLES) or (key[4] == weights and key[1] not in touched)
+        }
+        for layer in touched:
+            found = tiles[self.tables.alike(layer)]
+            self.layers[layer].learn_jointly(weights, found, of_tile)
+
     def wanted(self, near: Near, layers: Iterable[int] | None = None) -> Wanted:
         """Sizes of layer-tiles that occur in options that matter, of all layers or of some."""
         asked = self.layers.keys() if layers is None else self.layers.keys() & set(layers)
-        cases: dict[tuple[int, _Grid], np.ndarray] = {}
+        cases: dict[tuple[int, int], np.ndarray] = {}
         for r, mask in near:
-            grid = self._grid_of(r)
+            grid = self._numbers[_grid(r)]
             here = mask.any(axis=(-2, -1))
             for layer in r.layers:
                 if layer in asked:
@@ -288,9 +337,43 @@ class Screen:
         wanted: dict[int, np.ndarray] = {}
         for (layer, grid), mask in cases.items():
             sums = self.layers[layer]
-            for m, mode in enumerate(grid.modes):
+            for m, mode in enumerate(self._grids[grid].modes):
                 if mask[m].any():
                     need = sums.needed(*self._axes(grid, mode, layer), mask[m].astype(np.float64))
                     seen = wanted.get(layer)
                     wanted[layer] = need if seen is None else need | seen
         return dict(sorted(wanted.items()))
+
+
+class _InnerSums:
+    """Sums over layers inside of stacks: each has one layer more than one that starts later."""
+
+    def __init__(self, screen: Screen, weights: Weights) -> None:
+        self._screen, self._weights = screen, weights
+        self._roots: dict[int, _Node] = {}
+
+    def of(self, grid: int, layers: Sequence[int]) -> np.ndarray | float:
+        """Weighted cost [mode, width, height] of `layers` that fetch nothing from DRAM."""
+        node = self._roots.setdefault(grid, _Node(0.0))
+        for layer in reversed(layers):
+            after = node.before.get(layer)
+            if after is None:
+                nothing = self._screen.nothing[layer]
+                more = self._screen.sums_of(
+                    grid, layer, self._weights, from_dram=nothing, to_dram=False
+                )
+                after = node.before[layer] = _Node(node.total + more)
+            node = after
+        return node.total
+
+    def forget(self, grid: int) -> None:
+        """Let go of the sums of a grid."""
+        self._roots.pop(grid, None)
+
+
+@dataclass(eq=False, slots=True)
+class _Node:
+    """The sum over some layers, and those with one more `before` them, by that layer."""
+
+    total: np.ndarray | float
+    before: dict[int, _Node] = field(default_factory=dict)

@@ -15,7 +15,7 @@ import numpy as np
 
 from solver.choices import ChoiceBuilder
 from solver.guesses import Guesses
-from solver.learn import learn
+from solver.learn import Joint, learn, learn_jointly
 from solver.limits import SearchLimits, TooHardError
 from solver.nearest import Nearest
 from solver.open_options import OpenOptions, OptionState
@@ -95,6 +95,8 @@ class WeightedSolver:
         """Looks at options in dives so far."""
         self._lesson = 0
         """Options that had mappings searched when something was last learnt of it."""
+        self._joint: tuple[tuple[float, float], Joint] = ((1.0, 0.0), {})
+        """What is known of layer-tiles under weights of both costs."""
 
     def over(self, pool: Pool) -> WeightedSolver:
         """One over another pool: it knows the mappings, but what was learnt of options is gone."""
@@ -136,9 +138,9 @@ class WeightedSolver:
                     self.look_ahead(weights, bounds, others, cutoff, rough, nearest)
                     least = options.least(bounds)
                     continue
-                open_places = [
+                open_places = options.first_of_twins(
                     (arc, i) for arc, i in path if weights not in options.state(arc, i).solved
-                ]
+                )
                 unfitted = [
                     state
                     for state in (options.state(arc, i) for arc, i in open_places)
@@ -156,15 +158,13 @@ class WeightedSolver:
                     bounds[i] = np.inf
                     rivals = bounds[options.arcs[arc].start : options.arcs[arc].end]
                     self.steps.tighten(state, weights, known + cutoff - floor, float(rivals.min()))
-                    bounds[i] = state.bound(weights)
-                    least[arc] = float(
-                        bounds[options.arcs[arc].start : options.arcs[arc].end].min()
-                    )
+                    bounds[options.twins(i)] = state.bound(weights)
                     if weights in state.solved or state.fitted.get(weights) is not fitted:
                         cutoff = min(cutoff, self.attained(weights))
                 if open_places:
+                    least = options.least(bounds)
                     continue
-                found = tuple(options.state(arc, i).solved[weights] for arc, i in path)
+                found = self._plans(path, weights)
                 cost = floor
             return WeightedOptimum(
                 weights=weights,
@@ -181,9 +181,17 @@ class WeightedSolver:
         False if it is no news, or was done at most so many looks ago.
         """
         looks = self.steps.counts["sharpened"]
-        if looks - self._lesson <= most_looks:
+        is_new = min(weights) > 0 and self._joint[0] != weights
+        if looks - self._lesson <= most_looks and not is_new:
             return False
         self._lesson = looks
+        if min(weights) > 0:
+            if is_new:
+                self._joint = weights, {}
+            if learn_jointly(self.pool, self.builder.mappings, *self._joint):
+                self.options.weigh_jointly(weights)
+                return True
+            return False
         if not learn(self.pool, self.builder.mappings, weights, self.limits.left):
             return False
         self.options.refresh()
@@ -212,17 +220,27 @@ class WeightedSolver:
         }
         near = {i: through for i, through in near.items() if through < cutoff * (1 - SAFETY)}
         most = max(near.values(), default=0.0)
+        least_others: dict[int, float] = {}
+        for i in [*rough, *near]:
+            first, other = int(options.twins(i)[0]), float(others[options.arc_of(i)])
+            least_others[first] = min(other, least_others.get(first, np.inf))
         states, enough = [], []
-        for i in dict.fromkeys([*rough, *near]):
-            arc = options.arc_of(i)
-            state = options.state(arc, i)
+        for i, other in least_others.items():
+            state = options.state(options.arc_of(i), i)
             if state.stage.get(weights, 0) < PLACED:
                 states.append((i, state))
-                enough.append(most - float(others[arc]))
+                enough.append(most - other)
         self.steps.bound([state for _, state in states], weights, np.array(enough))
         for i, state in states:
-            bounds[i] = state.bound(weights)
+            bounds[options.twins(i)] = state.bound(weights)
         return [i for i, _ in states]
+
+    def _plans(
+        self, path: list[tuple[int, int]], weights: tuple[float, float]
+    ) -> tuple[OptionPlan, ...]:
+        """Plans of a path of (arc, option) numbers that are all solved."""
+        options = self.options
+        return tuple(options.plan(arc, i, options.state(arc, i).solved[weights]) for arc, i in path)
 
     def dive(
         self,
@@ -247,9 +265,11 @@ class WeightedSolver:
             if not np.isfinite(ahead[self.paths.end]):
                 return None
             path = [(k, guesses.cheapest(k)) for k in self.paths.cheapest(least, ahead)]
-            open_places = [(arc, i) for arc, i in path if guesses.stages[i] != SOLVED]
+            open_places = options.first_of_twins(
+                (arc, i) for arc, i in path if guesses.stages[i] != SOLVED
+            )
             if not open_places:
-                plans = tuple(options.state(arc, i).solved[weights] for arc, i in path)
+                plans = self._plans(path, weights)
                 cost = sum(float(guesses.bounds[i]) for _, i in path)
                 return WeightedOptimum(
                     weights=weights, bound=0.0, cost=cost, plans=plans, potentials={}, survivors=0
@@ -299,21 +319,24 @@ class WeightedSolver:
 
     def attained(self, weights: tuple[float, float]) -> float:
         """Least cost of a schedule made of options with plans alone; it is taken at once."""
-        plans: dict[int, tuple[float, OptionPlan]] = {}
-        for i, state in self.options.states.items():
+        options = self.options
+        least = np.full(len(options.arcs), np.inf)
+        plans: dict[int, tuple[int, OptionPlan]] = {}
+        for first, state in options.states.items():
             some = state.fitted.get(weights)
             if weights in state.solved:
                 some = state.bound(weights), state.solved[weights]
-            arc = self.options.arc_of(i)
-            if some is not None and (arc not in plans or some[0] < plans[arc][0]):
-                plans[arc] = some
-        least = np.full(len(self.options.arcs), np.inf)
-        for arc, (cost, _) in plans.items():
-            least[arc] = cost
+            if some is None:
+                continue
+            for i in options.twins(first).tolist():
+                arc = options.arc_of(i)
+                if some[0] < least[arc]:
+                    least[arc], plans[arc] = some[0], (i, some[1])
         ahead = self.paths.ahead(least)
         total = float(ahead[self.paths.end])
         if np.isfinite(total) and self.found is not None:
-            self.found(tuple(plans[arc][1] for arc in self.paths.cheapest(least, ahead)))
+            path = self.paths.cheapest(least, ahead)
+            self.found(tuple(options.plan(arc, *plans[arc]) for arc in path))
         return total
 
     def path(

@@ -16,6 +16,7 @@ from tests.oracle.all_mappings import Point
 from tests.oracle.brute_force import BruteForce, TooLargeError
 from tests.oracle.random_kinds import random_concat, random_matmul
 from tests.oracle.random_problems import random_graph, random_problem, random_shortcut
+from tests.oracle.random_repeats import random_repeats
 
 WIDTHS, HEIGHTS = (1, 2), (1, 3)
 CASES, BLOCKS = 36, 6
@@ -29,12 +30,14 @@ FAMILIES = {
     "shortcuts, defines": DEFINES,
     "matmuls of two maps": EXACT,
     "concats": EXACT,
+    "repeated layers": EXACT,
 }
 GRAPHS = {
     "branches and padding": random_graph,
     "shortcuts, defines": random_shortcut,
     "matmuls of two maps": random_matmul,
     "concats": random_concat,
+    "repeated layers": random_repeats,
 }
 
 

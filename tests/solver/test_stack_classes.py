@@ -1,0 +1,130 @@
+"""Stacks of equal layers cost the same wherever they are."""
+
+from __future__ import annotations
+
+from random import Random
+
+import numpy as np
+import pytest
+
+from cost.recost import recost
+from cost.rules import EXACT
+from problems import InfeasibleError, Problem
+from solver.choices import ChoiceBuilder
+from solver.limits import SearchLimits
+from solver.objective import Objective
+from solver.open_options import OpenOptions
+from solver.option_steps import OptionSteps
+from solver.prepare import cost_tables
+from solver.prune import Pool, make_pool
+from solver.screen import Screen
+from solver.solve import solve
+from solver.space import EFFICIENT, TileSpace, stack_ranges
+from solver.stack_classes import StackClasses
+from tests.oracle.random_repeats import random_repeats
+from tests.solver.test_screen import MODES
+
+SMALL = TileSpace(text="small grid", widths=(1, 2), heights=(1, 3))
+
+
+def draw(seed: int) -> Problem:
+    """A network with equal layers."""
+    return random_repeats(Random(seed), size=3, levels=2 + seed % 2, tight=1.0 + seed % 3)
+
+
+def pool_of(problem: Problem) -> Pool:
+    """All options of a problem."""
+    tables = cost_tables(problem, EXACT)
+    return make_pool(Screen(tables, stack_ranges(problem, EXACT, EFFICIENT, MODES, None)))
+
+
+def test_twins_cost_the_same() -> None:
+    """Tests bounds and optima of options, each looked at as if it were the only one."""
+    compared = solved = 0
+    for seed in range(40):
+        pool = pool_of(draw(seed))
+        tables, options = pool.tables, OpenOptions(pool)
+        pairs = np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 7.0]])
+        for arc_number, arc in enumerate(options.arcs):
+            for i in range(arc.start, arc.end):
+                twins = options.twins(i).tolist()
+                if twins[0] != i or len(twins) == 1:
+                    continue
+                places = [(options.arc_of(t), t) for t in twins]
+                found = [options.option(*place) for place in places]
+                assert len({option.layers for option in found}) == len(found)
+                bounds = [tables.option_bounds(option, pairs) for option in found]
+                assert all(b == pytest.approx(bounds[0], rel=1e-12) for b in bounds[1:])
+                compared += 1
+                if compared % 5:
+                    continue
+                costs = [_optimum(OpenOptions(pool), pool, place) for place in places]
+                assert costs == pytest.approx([costs[0]] * len(costs), rel=1e-9), (seed, found)
+                solved += np.isfinite(costs[0])
+                assert arc_number == places[0][0]
+    assert compared > 300
+    assert solved > 40
+
+
+def _optimum(options: OpenOptions, pool: Pool, place: tuple[int, int]) -> float:
+    """Least weighted cost of one option alone."""
+    arc, i = place
+    weights = (3.0, 7.0)
+    steps = OptionSteps(
+        ChoiceBuilder(pool.tables), SearchLimits(deadline=None, workers=1, seed=0), hasty=False
+    )
+    state = options.state(arc, i)
+    state.option = options.option(arc, i)
+    while weights not in state.solved and np.isfinite(state.bound(weights)):
+        steps.tighten(state, weights, np.inf, np.inf)
+    return state.bound(weights)
+
+
+def test_what_tells_stacks_apart() -> None:
+    """Tests that other sizes, other readers and memories make other classes."""
+    from benchmarks.synthetic import synthetic_problem
+
+    problem = synthetic_problem("resnet-50", size=56, channels=16, hardware="meta-proto-df")
+    tables = cost_tables(problem, EXACT)
+    ranges = stack_ranges(problem, EXACT, EFFICIENT, MODES, 3)
+    classes = StackClasses(tables)
+    names = [layer.name for layer in problem.workload.layers]
+    by_layers = {tuple(names[p] for p in r.layers): r for r in ranges}
+    dram = ranges[0].dram
+
+    def alike(one: tuple[str, ...], other: tuple[str, ...], source: int = dram) -> bool:
+        first, second = by_layers[one], by_layers[other]
+        return classes.class_of(first, source) == classes.class_of(second, source)
+
+    assert alike(("s1b01.1", "s1b01.2", "s1b01.3"), ("s1b02.1", "s1b02.2", "s1b02.3"))
+    assert not alike(("s1b01.1",), ("s2b01.1",))
+    assert not alike(("s1b00.1",), ("s1b01.1",))  # reads fewer channels
+    assert not alike(("s1b01.1", "s1b01.2"), ("s1b01.2", "s1b01.3"))
+    onwards = by_layers["s1b01.1", "s1b01.2"]
+    places = {classes.class_of(onwards, source) for source in onwards.sources}
+    assert len(places) == len(onwards.sources)
+
+
+@pytest.mark.parametrize("objective", list(Objective), ids=lambda objective: objective.value)
+def test_optima_are_those_without_classes(
+    objective: Objective, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests that searches that know of twins find what those do that look at each."""
+    found = []
+    for shares in (True, False):
+        if not shares:
+            monkeypatch.setattr(
+                StackClasses, "class_of", lambda self, r, source: (r.layers, source)
+            )
+        for seed in range(24):
+            problem = draw(seed)
+            try:
+                result = solve(problem, objective=objective, tiles=SMALL, workers=1)
+            except InfeasibleError:
+                found.append(np.inf)
+                continue
+            assert result.schedule is not None
+            assert recost(problem, result.schedule, EXACT).violations == ()
+            found.append(result.value)
+    assert found[:24] == pytest.approx(found[24:], rel=1e-9)
+    assert sum(map(np.isfinite, found[:24])) > 12
