@@ -122,6 +122,12 @@ class KnownCosts:
             )
         return out
 
+    def tables_and_costs(
+        self, option: StackOption, weights: tuple[float, float]
+    ) -> tuple[tuple[KindTables, ...], list[KindCosts]]:
+        """Tables of an option's kinds of tile, and what their entries cost by all that is known."""
+        return self._kinds(option)[1], self._costs(option, weights)
+
     def _tile(
         self,
         option: StackOption,

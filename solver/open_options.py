@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -153,6 +153,13 @@ class OpenOptions:
             np.maximum(out, self._joint[weights], out=out)
         return out
 
+    def raise_bounds(
+        self, weights: tuple[float, float], numbers: np.ndarray, found: np.ndarray
+    ) -> None:
+        """Take over bounds of weighted costs of some options."""
+        known = self._joint.setdefault(weights, np.zeros(len(self.energy)))
+        known[numbers] = np.maximum(known[numbers], found)
+
     def weigh_jointly(self, weights: tuple[float, float]) -> None:
         """Take over the pool's bounds of both costs together."""
         floors = {
@@ -160,7 +167,9 @@ class OpenOptions:
             for r, found in zip(self._pool.ranges, self._pool.screen.floors(weights), strict=True)
         }
         found = [floors[id(r)][tuple(places.T)] for r, places in self._places]
-        self._joint = {weights: np.concatenate(found)} if found else {}
+        self._joint = {w: known for w, known in self._joint.items() if w == weights}
+        if found:
+            self.raise_bounds(weights, np.arange(len(self.energy)), np.concatenate(found))
 
     def twins(self, index: int) -> np.ndarray:
         """Numbers of the options that cost what option `index` does, itself among them."""
@@ -201,6 +210,14 @@ class OpenOptions:
         r, places = self._places[arc]
         place = tuple(int(n) for n in places[index - self.arcs[arc].start])
         return r.screened.option(place)
+
+    def with_largest_tiles(self) -> Iterator[tuple[int, StackOption]]:
+        """Numbers and options of every arc with the widest and highest tiles of its range."""
+        for k, (arc, (r, places)) in enumerate(zip(self.arcs, self._places, strict=True)):
+            spec = r.screened.range
+            largest = places[:, 1:3] == (len(spec.widths) - 1, len(spec.heights) - 1)
+            for n in np.flatnonzero(largest.all(axis=1)).tolist():
+                yield arc.start + n, self.option(k, arc.start + n)
 
     def alike(self, arc: int, index: int) -> np.ndarray:
         """Numbers of the options on the same arc with tiles as wide, or as high."""

@@ -42,6 +42,11 @@ class PinnedInside:
         self._points: dict[tuple[int, int, int], dict[Memories, tuple[MappingPoint, ...]]] = {}
         self._known: dict[tuple[int, int, int, bool], list[ScheduledMapping] | None] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is fixed."""
+        return not self._layers
+
     def holds(self, stack: tuple[int, ...], position: int) -> bool:
         """Whether anything of a layer of a stack is fixed."""
         return (stack, position) in self._layers

@@ -23,6 +23,7 @@ from solver.option_plan import OptionPlan
 from solver.option_steps import DIVING_SLACK, PLACED, SHARPENED, SOLVED, OptionSteps
 from solver.paths import Paths
 from solver.prune import SAFETY, Pool, Ways
+from solver.whole_maps import WholeMaps
 
 DIVING_PATIENCE = 2e4
 """Nodes of mapping searches after which a dive leaves an option."""
@@ -34,6 +35,9 @@ again."""
 LOOKS_A_LESSON = 128
 """Looks at the mappings of options after which all are bounded anew by what was learnt; only speed
 depends on it."""
+MANY_WHOLE = 2_000
+"""Options that compute whole maps at once from which on all of them are bounded together; only
+speed depends on it."""
 LOOKED_AHEAD = 16
 """Options bounded at a time in the lazy search."""
 FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
@@ -105,6 +109,7 @@ class WeightedSolver:
     def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
         """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
         options, paths = self.options, self.paths
+        self._bound_whole_maps(weights)
         bounds = options.bounds(weights)
         least = options.least(bounds)
         nearest = Nearest(options.sizes)
@@ -174,6 +179,15 @@ class WeightedSolver:
                 potentials=paths.named(ahead),
                 survivors=len(options.states),
             )
+
+    def _bound_whole_maps(self, weights: tuple[float, float]) -> None:
+        """Bound all options together that compute whole maps at once, if there are many."""
+        maps = WholeMaps(self.pool.tables)
+        found = [(i, o) for i, o in self.options.with_largest_tiles() if maps.holds(o)]
+        if found and len(found) >= MANY_WHOLE:
+            bounds = maps.bounds(self.builder, weights)
+            at = np.array([(o.first, o.source, o.last, o.target) for _, o in found]).T
+            self.options.raise_bounds(weights, np.array([i for i, _ in found]), bounds[tuple(at)])
 
     def learns(self, weights: tuple[float, float], most_looks: int = 0) -> bool:
         """Have what looks found out about layer-tiles raise the bounds of all options.

@@ -58,7 +58,7 @@ def test_twins_cost_the_same() -> None:
                 compared += 1
                 if compared % 5:
                     continue
-                costs = [_optimum(OpenOptions(pool), pool, place) for place in places]
+                costs = [least_cost(OpenOptions(pool), pool, place, (3.0, 7.0)) for place in places]
                 assert costs == pytest.approx([costs[0]] * len(costs), rel=1e-9), (seed, found)
                 solved += np.isfinite(costs[0])
                 assert arc_number == places[0][0]
@@ -66,15 +66,15 @@ def test_twins_cost_the_same() -> None:
     assert solved > 40
 
 
-def _optimum(options: OpenOptions, pool: Pool, place: tuple[int, int]) -> float:
-    """Least weighted cost of one option alone."""
-    arc, i = place
-    weights = (3.0, 7.0)
+def least_cost(
+    options: OpenOptions, pool: Pool, place: tuple[int, int], weights: tuple[float, float]
+) -> float:
+    """Least weighted cost of one option alone, given by its arc and number."""
     steps = OptionSteps(
         ChoiceBuilder(pool.tables), SearchLimits(deadline=None, workers=1, seed=0), hasty=False
     )
-    state = options.state(arc, i)
-    state.option = options.option(arc, i)
+    state = options.state(*place)
+    state.option = options.option(*place)
     while weights not in state.solved and np.isfinite(state.bound(weights)):
         steps.tighten(state, weights, np.inf, np.inf)
     return state.bound(weights)
