@@ -43,6 +43,18 @@ class AxisCounts:
             raise RuntimeError("a layer of a stack computes nothing at some tile size")
         return sizes, self.counts[tiles, sizes], starts
 
+    def of(self, tiles: np.ndarray) -> AxisCounts:
+        """The same for some tile sizes, by their numbers."""
+        counts = self.counts[tiles]
+        some = counts.any(axis=0)
+        return AxisCounts(
+            outputs=self.outputs[some],
+            fresh=self.fresh[some],
+            alone=self.alone[some],
+            written=self.written[some],
+            counts=counts[:, some],
+        )
+
     def over_tiles(self, costs: np.ndarray) -> np.ndarray:
         """Sums [t, ...] over the columns of each tiling, of `costs` [k, ...].
 

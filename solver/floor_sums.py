@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
 from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts
+from solver.fetching import AllFetched, Fetched
 from solver.layer_tables import NEVER, LayerTile
 from solver.least_by_rest import least_by_rest
 from solver.placements import weight_memories
@@ -30,18 +30,8 @@ from solver.way_in import (
     output_pj_per_bit,
 )
 
-
-class Fetched(Enum):
-    """How tiles of an operand come from DRAM for a layer: not (or for a layer before it), for
-    several layers of the stack that read the map, this one first, or for this one alone."""
-
-    NOT, FOR_SEVERAL, FOR_ONE = range(3)
-
-
 LeastOf = Callable[[int, list[LayerTile]], np.ndarray]
 """Least weighted bounds [tile, way, variant] of tiles of a layer."""
-AllFetched = tuple[Fetched, ...]
-"""By operand of a layer."""
 STAYING, STREAMED = range(2)
 """Whether a layer's weights stay on chip, where they arrive once, or come with every tile."""
 ENERGY, CYCLES = (1.0, 0.0), (0.0, 1.0)

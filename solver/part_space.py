@@ -19,8 +19,9 @@ from solver.space import StackRange, efficient_tile_sizes
 MANY_OPTIONS = 2_000_000
 """Options from which on a search begins in a part of the space, and goes on with what is left;
 only speed depends on it."""
-THINNED = 2.0
-"""How much smaller each size is than the next in a part with few sizes."""
+THINNED = 2.0, 4.0
+"""How much smaller each size is than the next in a part with few sizes: the more the less options
+the part then has to have."""
 SMALL_PART = 4
 """How many times smaller such a part, or what is left, has to be."""
 SPARSE_FROM = 300_000
@@ -49,14 +50,20 @@ def efficient_part(problem: Problem, ranges: tuple[StackRange, ...]) -> tuple[St
 def thinned_part(ranges: tuple[StackRange, ...]) -> tuple[StackRange, ...]:
     """Those options of a large space whose tiles differ much in size; empty if it has few."""
 
-    def some(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    def some(sizes: tuple[int, ...], thinned: float) -> tuple[int, ...]:
         kept = [max(sizes)]
         for size in sorted(sizes, reverse=True):
-            if size * THINNED <= kept[-1]:
+            if size * thinned <= kept[-1]:
                 kept.append(size)
         return tuple(sorted(kept))
 
-    part = [replace(r, widths=some(r.widths), heights=some(r.heights)) for r in ranges]
+    for thinned in THINNED:
+        part = [
+            replace(r, widths=some(r.widths, thinned), heights=some(r.heights, thinned))
+            for r in ranges
+        ]
+        if sum(r.options for r in part) <= MANY_OPTIONS:
+            break
     return tuple(part) if _is_small(part, ranges) else ()
 
 

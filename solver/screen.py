@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cost.overlap import OverlapMode
-from cost.stack_graph import NETWORK_INPUT, stack_graph
+from cost.stack_graph import stack_graph
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts, axis_counts
+from solver.fetching import AllFetched, Fetching
 from solver.floor_sums import (
     CYCLES,
     ENERGY,
-    AllFetched,
-    Fetched,
     LayerSums,
     LeastOf,
     Weights,
@@ -95,8 +94,11 @@ class Screen:
         members: list[set[int]] = [set() for _ in numbers]
         for r, number in zip(ranges, self._grid_of, strict=True):
             members[number].update(r.layers)
+        self._members = members
         sizes: dict[int, tuple[set[int], set[int]]] = {}
         for at, (grid, layers) in enumerate(zip(self._grids, members, strict=True)):
+            if whole is not None and self._take_counts(at, layers, whole):
+                continue
             graph = stack_graph(
                 tables.problem.workload, tuple(sorted(layers)), tables.rules, grid.exports
             )
@@ -112,19 +114,30 @@ class Screen:
         self.layers: dict[int, LayerSums] = (
             layer_sums(tables, computing) if whole is None else whole.layers
         )
-        workload = tables.problem.workload
-        self._producers = [
-            [
-                NETWORK_INPUT if source == workload.input_name else workload.positions[source]
-                for source in layer.sources
-            ]
-            for layer in workload.layers
-        ]
-        """Positions of the makers of each layer's operands, by layer."""
-        self.nothing: list[AllFetched] = [(Fetched.NOT,) * len(m) for m in self._producers]
-        """What a layer fetches that fetches nothing."""
-        self._fetching: dict[tuple[tuple[int, ...], int], dict[int, AllFetched]] = {}
+        self.fetching = Fetching(tables.problem.workload)
         self._known: dict[tuple[int, int, AllFetched, bool, Weights], np.ndarray] = {}
+
+    def _take_counts(self, at: int, layers: set[int], whole: Screen) -> bool:
+        """Take over the counts of a grid from those of one of `whole` that has all its sizes."""
+        grid = self._grids[at]
+        for number, other in enumerate(whole._grids):
+            if (other.last, other.exports) != (grid.last, grid.exports):
+                continue
+            has_sizes = set(grid.widths) <= set(other.widths)
+            has_sizes &= set(grid.heights) <= set(other.heights)
+            if not has_sizes or not layers <= whole._members[number]:
+                continue
+            for axis, tiles, known in (
+                ("x", grid.widths, other.widths),
+                ("y", grid.heights, other.heights),
+            ):
+                rows = np.searchsorted(known, tiles)
+                for cached in (False, True):
+                    for layer in layers:
+                        counts = whole._counts[number, axis, cached, layer]
+                        self._counts[at, axis, cached, layer] = counts.of(rows)
+            return True
+        return False
 
     def _axes(self, grid: int, mode: OverlapMode, layer: int) -> tuple[AxisCounts, AxisCounts]:
         return (
@@ -153,31 +166,6 @@ class Screen:
             ]
             self._known[key] = np.stack(found)
         return self._known[key]
-
-    def _fetched(self, r: StackRange, source: int) -> dict[int, AllFetched]:
-        """How operands come from DRAM, by layer of a stack; layers with none are left out.
-
-        `source`: the memory that the carried map lies in. A tensor with several readers is
-        charged to the first one.
-        """
-        carried = r.carried if source != r.dram else -1
-        if (r.layers, carried) not in self._fetching:
-            self._fetching[r.layers, carried] = self._find_fetched(r.layers, carried)
-        return self._fetching[r.layers, carried]
-
-    def _find_fetched(self, layers: tuple[int, ...], carried: int) -> dict[int, AllFetched]:
-        inside = set(layers)
-        readers: dict[int, list[tuple[int, int]]] = {}
-        for p in layers:
-            for operand, producer in enumerate(self._producers[p]):
-                if producer not in inside and (producer != carried or carried < 0):
-                    readers.setdefault(producer, []).append((p, operand))
-        found: dict[int, list[Fetched]] = {}
-        for places in readers.values():
-            layer, operand = places[0]
-            flags = found.setdefault(layer, list(self.nothing[layer]))
-            flags[operand] = Fetched.FOR_SEVERAL if len(places) > 1 else Fetched.FOR_ONE
-        return {layer: tuple(flags) for layer, flags in found.items()}
 
     def _exported_pj(self, r: StackRange) -> float:
         """pJ of writing maps out while the stack runs: each goes over DRAM's link once.
@@ -213,10 +201,10 @@ class Screen:
                 for t, target in enumerate(r.targets):
                     ends = (source == r.dram, target == r.dram)
                     if ends not in known:
-                        fetched = self._fetched(r, source)
+                        fetched = self.fetching.of(r, source)
                         total = inner.of(grid, [p for p in r.layers[:-1] if p not in fetched])
                         for layer in dict.fromkeys((*fetched, r.last)):
-                            flags = fetched.get(layer, self.nothing[layer])
+                            flags = fetched.get(layer, self.fetching.nothing[layer])
                             out_there = layer == r.last and target == r.dram
                             total = total + self.sums_of(
                                 grid, layer, weights, from_dram=flags, to_dram=out_there
@@ -358,7 +346,7 @@ class _InnerSums:
         for layer in reversed(layers):
             after = node.before.get(layer)
             if after is None:
-                nothing = self._screen.nothing[layer]
+                nothing = self._screen.fetching.nothing[layer]
                 more = self._screen.sums_of(
                     grid, layer, self._weights, from_dram=nothing, to_dram=False
                 )

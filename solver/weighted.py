@@ -32,9 +32,9 @@ WARY_RISE = 1.1
 MANY_LOOKS, RELUCTANT = 512, 1.25
 """Looks at options after which a dive takes all that is not solved to be so much dearer, again and
 again."""
-LOOKS_A_LESSON = 128
-"""Looks at the mappings of options after which all are bounded anew by what was learnt; only speed
-depends on it."""
+LOOKS_A_LESSON, OPTIONS_A_LOOK = 128, 10_000
+"""Looks at the mappings of options after which all are bounded anew by what was learnt, and the
+options that are bounded anew in the time that such a look takes; only speed depends on them."""
 MANY_WHOLE = 2_000
 """Options that compute whole maps at once from which on all of them are bounded together; only
 speed depends on it."""
@@ -115,7 +115,7 @@ class WeightedSolver:
         nearest = Nearest(options.sizes)
         while True:
             self.limits.left()
-            if self.learns(weights, LOOKS_A_LESSON):
+            if self.learns(weights, max(LOOKS_A_LESSON, len(bounds) // OPTIONS_A_LOOK)):
                 np.maximum(bounds, options.bounds(weights), out=bounds)
                 least = options.least(bounds)
             ahead = paths.ahead(least)
