@@ -10,13 +10,13 @@ import pytest
 from cost.rules import EXACT
 from problems import load_problem
 from solver.choices import ChoiceBuilder
-from solver.learn import learn
+from solver.learn import learn, learn_jointly
 from solver.prepare import cost_tables
 from solver.prune import Pool, make_pool
 from solver.screen import Screen
 from solver.space import parse_tiles, stack_ranges
 from solver.stack_tables import StackTables
-from tests.solver.test_screen import FAMILIES, MODES, check_solved, sharpen_all
+from tests.solver.test_screen import FAMILIES, MODES, check_solved, least_cost, sharpen_all
 
 WEIGHTS = [(1.0, 0.0), (0.0, 1.0)]
 
@@ -75,9 +75,33 @@ def test_one_option_teaches_about_many() -> None:
     assert sum(risen) > 20
 
 
-def test_weights_of_both_teach_nothing() -> None:
-    """Tests that bounds by pJ and by cycles stay as they are where both count."""
-    tables, pool = pool_of("fsrcnn@meta-proto-df", "grid:60x72")
-    builder = ChoiceBuilder(tables)
-    builder.sharpen(pool.ranges[0].options()[0][1], (1.0, 100.0), np.inf)
-    assert not learn(pool, builder.mappings, (1.0, 100.0), lambda: None)
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
+def test_what_is_learnt_of_both_costs_is_true(family) -> None:  # type: ignore[no-untyped-def]
+    """Tests bounds of weighted costs against what options cost, before and after searches."""
+    higher = risen = 0
+    for seed in range(6):
+        rng = Random(seed)
+        problem = family(rng, levels=2 + seed % 2, tight=1.0 + seed % 3)
+        tables, pool = pool_of(problem, "all")
+        weights = (3.0, 7.0) if seed % 2 else (5.0, 0.1)
+        apart = [weights[0] * r.energy + weights[1] * r.latency for r in pool.ranges]
+        options = [(n, *found) for n, r in enumerate(pool.ranges) for found in r.options()]
+        if not options:
+            continue
+        builder, known = ChoiceBuilder(tables), {}
+        tables.option_bounds(options[-1][2], np.array([weights]))
+        assert learn_jointly(pool, builder.mappings, weights, known)
+        before = pool.screen.floors(weights)
+        for _, _, option in rng.sample(options, min(4, len(options))):
+            builder.sharpen(option, weights, np.inf)
+        learn_jointly(pool, builder.mappings, weights, known)
+        assert not learn_jointly(pool, builder.mappings, weights, known)  # no news
+        after = pool.screen.floors(weights)
+        for n, index, _ in options:
+            assert after[n][index] >= before[n][index] >= apart[n][index] * (1 - 1e-9)
+            higher += before[n][index] > apart[n][index] * (1 + 1e-6)
+            risen += after[n][index] > before[n][index] * (1 + 1e-6)
+        for n, index, option in rng.sample(options, min(8, len(options))):
+            assert after[n][index] <= least_cost(tables, option, weights) * (1 + 1e-9), option
+    assert higher > 10
+    assert risen > 10

@@ -10,11 +10,8 @@ import pytest
 from cost.recost import recost
 from cost.rules import EXACT
 from problems import InfeasibleError, Problem
-from solver.choices import ChoiceBuilder
-from solver.limits import SearchLimits
 from solver.objective import Objective
 from solver.open_options import OpenOptions
-from solver.option_steps import OptionSteps
 from solver.prepare import cost_tables
 from solver.prune import Pool, make_pool
 from solver.screen import Screen
@@ -22,7 +19,7 @@ from solver.solve import solve
 from solver.space import EFFICIENT, TileSpace, stack_ranges
 from solver.stack_classes import StackClasses
 from tests.oracle.random_repeats import random_repeats
-from tests.solver.test_screen import MODES
+from tests.solver.test_screen import MODES, least_cost
 
 SMALL = TileSpace(text="small grid", widths=(1, 2), heights=(1, 3))
 
@@ -58,26 +55,12 @@ def test_twins_cost_the_same() -> None:
                 compared += 1
                 if compared % 5:
                     continue
-                costs = [least_cost(OpenOptions(pool), pool, place, (3.0, 7.0)) for place in places]
+                costs = [least_cost(tables, option, (3.0, 7.0)) for option in found]
                 assert costs == pytest.approx([costs[0]] * len(costs), rel=1e-9), (seed, found)
                 solved += np.isfinite(costs[0])
                 assert arc_number == places[0][0]
     assert compared > 300
     assert solved > 40
-
-
-def least_cost(
-    options: OpenOptions, pool: Pool, place: tuple[int, int], weights: tuple[float, float]
-) -> float:
-    """Least weighted cost of one option alone, given by its arc and number."""
-    steps = OptionSteps(
-        ChoiceBuilder(pool.tables), SearchLimits(deadline=None, workers=1, seed=0), hasty=False
-    )
-    state = options.state(*place)
-    state.option = options.option(*place)
-    while weights not in state.solved and np.isfinite(state.bound(weights)):
-        steps.tighten(state, weights, np.inf, np.inf)
-    return state.bound(weights)
 
 
 def test_what_tells_stacks_apart() -> None:

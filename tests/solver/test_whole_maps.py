@@ -22,8 +22,7 @@ from solver.stack_option import StackOption
 from solver.whole_maps import WholeMaps
 from tests.oracle.random_problems import random_problem
 from tests.oracle.random_repeats import random_repeats
-from tests.solver.test_screen import MODES
-from tests.solver.test_stack_classes import least_cost
+from tests.solver.test_screen import MODES, least_cost
 
 WEIGHTS = [(1.0, 0.0), (0.0, 1.0), (3.0, 7.0)]
 
@@ -54,10 +53,10 @@ def test_no_stack_costs_less() -> None:
         if not found:
             continue
         bounds = maps.bounds(ChoiceBuilder(tables), weights)
-        for i, option in found:
+        for _, option in found:
             assert len(tables.tiling(option).kinds) == 1
             bound = bounds[option.first, option.source, option.last, option.target]
-            cost = least_cost(OpenOptions(pool), pool, (options.arc_of(i), i), weights)
+            cost = least_cost(tables, option, weights)
             assert bound > 0
             assert bound <= cost * (1 + 1e-9), (seed, option)
             compared += 1
