@@ -24,8 +24,6 @@ from solver.space import boundary_memories
 from solver.stack_option import StackOption
 from solver.stack_tables import StackTables
 
-MOST_PRICES = 12
-"""Prices of memory that are tried for each; more are closer, any number is valid."""
 EFFORT = 1e5
 """Nodes that a search for the best mapping of a layer's whole map may look at."""
 Weights = tuple[float, float]
@@ -35,14 +33,11 @@ Weights = tuple[float, float]
 class _Costs:
     """Weighted costs of a layer's whole map: f [W, I, O] and g [producer, I].
 
-    `weights` [W]: memories of the weights, of `bits` in all. `needs` [W, I, O, memory]: bits of
-    tensors beside whole maps.
+    `needs` [W, I, O, memory]: bits of tensors beside whole maps.
     """
 
     f: np.ndarray
     g: np.ndarray
-    weights: tuple[int, ...]
-    bits: int
     needs: np.ndarray
 
     def overfills(self, room: np.ndarray) -> np.ndarray:
@@ -50,10 +45,9 @@ class _Costs:
         found: np.ndarray = (self.needs > room).any(axis=-1)
         return found
 
-    def least(self, beside: _Beside) -> np.ndarray:
-        """f [I, O] beside what else there is."""
-        paid = np.array([beside.price * self.bits * (m == beside.memory) for m in self.weights])
-        f = np.where(self.overfills(beside.room), np.inf, self.f) + paid[:, None, None]
+    def least(self, room: np.ndarray) -> np.ndarray:
+        """f [I, O] in so much room."""
+        f = np.where(self.overfills(room), np.inf, self.f)
         least: np.ndarray = f.min(axis=0)
         return least
 
@@ -64,14 +58,12 @@ _Map = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Beside:
-    """What stacks find in memories: `room` [memory] in bits, and a price for weights in one.
+    """What stacks find in memories: `room` [memory] in bits.
 
     `source`, `target`: the maps before and after that leave the room; None: any.
     """
 
     room: np.ndarray
-    memory: int = -1
-    price: float = 0.0
     source: _Map | None = None
     target: _Map | None = None
 
@@ -124,14 +116,6 @@ class WholeMaps:
         sizes = np.array(domains.sizes_bits, dtype=np.float64)
         sizes[domains.dram] = np.inf
         found = self._sweep(rows, _Beside(room=sizes))
-        for memory in domains.weights:
-            if memory == domains.dram:
-                continue
-            free = sizes[memory] - self._map_bits(memory)
-            for price in _prices(rows, memory):
-                # Weights that stay share the memory with each other and with maps beside.
-                beside = _Beside(room=sizes, memory=memory, price=price)
-                np.maximum(found, self._sweep(rows, beside) - price * free, out=found)
         all_costs = [costs for row in rows for costs in row.values()]
         for source, target in product(self._maps_before(), self._maps_after()):
             room = sizes.copy()
@@ -205,15 +189,13 @@ class WholeMaps:
     def _roles(self, known: KnownCosts, weights: Weights) -> list[dict[tuple[str, int], _Costs]]:
         """Costs of every layer in each of its roles."""
         rows = []
-        for p, layer in enumerate(self.tables.problem.workload.layers):
+        for p in range(len(self._sources)):
             row = {}
             for role, (option, e) in self._stacks(p).items():
                 tables, costs = known.tables_and_costs(option, weights)
                 row[role] = _Costs(
                     f=costs[0].f[e][: len(tables[0].weights[e])],
                     g=costs[0].g[e].min(axis=(2, 3, 4)),
-                    weights=tables[0].weights[e],
-                    bits=layer.weight_volume_bits if layer.has_weights else 0,
                     needs=_needs(
                         tables[0], costs[0].occupancy, e, len(self.tables.domains.sizes_bits)
                     ),
@@ -247,7 +229,7 @@ class WholeMaps:
                 begun, made = [], made[:0]
             onwards = []
             for (role, end), costs in row.items():
-                f, g = costs.least(beside), costs.g
+                f, g = costs.least(beside.room), costs.g
                 if role == "first":
                     if beside.source not in (None, self._map(self._sources[p][0], end)):
                         continue
@@ -265,16 +247,6 @@ class WholeMaps:
                 made = inside
             begun += [(first, source) for first, source, _ in onwards]
             made = np.vstack([made, *(start for _, _, start in onwards)])
-        return found
-
-    def _map_bits(self, memory: int) -> np.ndarray:
-        """Bits [first layer, source, last layer, target] of maps beside a stack in a memory."""
-        n, m = len(self._sources), len(self.tables.domains.sizes_bits)
-        found = np.zeros((n, m, n, m))
-        read = [self._map(sources[0], memory)[1] for sources in self._sources]
-        made = [self._map(p, memory)[1] for p in range(n)]
-        found[:, memory] += np.array(read, dtype=np.float64)[:, None, None]
-        found[..., memory] += np.array(made, dtype=np.float64)[None, None, :]
         return found
 
 
@@ -297,18 +269,3 @@ def _needs(tables: KindTables, taken: Occupancy | None, e: int, n_memories: int)
     for o, memory in enumerate(tables.outputs):
         out[:, :, o, memory] += taken.output_bits[e, o]
     return out
-
-
-def _prices(rows: list[dict[tuple[str, int], _Costs]], memory: int) -> list[float]:
-    """Prices of a bit at which it is as dear for some layer to have its weights in a memory."""
-    found = set()
-    for row in rows:
-        costs = row.get(("inner", -1))
-        if costs is None or not costs.bits or memory not in costs.weights:
-            continue
-        here = np.array([m == memory for m in costs.weights])
-        elsewhere, least = costs.f[~here].min(initial=np.inf), costs.f[here].min()
-        if least < elsewhere < np.inf:
-            found.add(float((elsewhere - least) / costs.bits))
-    ordered = sorted(found)
-    return ordered[:: -(-len(ordered) // MOST_PRICES)] if ordered else []

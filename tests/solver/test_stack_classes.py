@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from random import Random
 
 import numpy as np
 import pytest
 
+from benchmarks.synthetic import synthetic_problem
 from cost.recost import recost
 from cost.rules import EXACT
-from problems import InfeasibleError, Problem
+from problems import (
+    InfeasibleError,
+    Layer,
+    LayerKind,
+    Padding,
+    Precision,
+    Problem,
+    Workload,
+)
 from solver.objective import Objective
 from solver.open_options import OpenOptions
 from solver.prepare import cost_tables
@@ -65,8 +75,6 @@ def test_twins_cost_the_same() -> None:
 
 def test_what_tells_stacks_apart() -> None:
     """Tests that other sizes, other readers and memories make other classes."""
-    from benchmarks.synthetic import synthetic_problem
-
     problem = synthetic_problem("resnet-50", size=56, channels=16, hardware="meta-proto-df")
     tables = cost_tables(problem, EXACT)
     ranges = stack_ranges(problem, EXACT, EFFICIENT, MODES, 3)
@@ -86,6 +94,67 @@ def test_what_tells_stacks_apart() -> None:
     onwards = by_layers["s1b01.1", "s1b01.2"]
     places = {classes.class_of(onwards, source) for source in onwards.sources}
     assert len(places) == len(onwards.sources)
+
+
+def conv(
+    name: str, source: str, size: int, *, taps: int = 3, stride: int = 1, pad: int = 0
+) -> Layer:
+    """A convolution of 8 channels to a map of `size` a side."""
+    loops = {"K": 8, "C": 8, "OY": size, "OX": size, "FY": taps, "FX": taps}
+    return Layer(
+        name=name,
+        kind=LayerKind.CONV,
+        sources=(source,),
+        loops=tuple(loops.items()),
+        stride_x=stride,
+        stride_y=stride,
+        padding=Padding(left=pad, right=pad, top=pad, bottom=pad),
+        precision=Precision(partial_bits=16, output_bits=8, weight_bits=8, input_bits=8),
+    )
+
+
+def add(name: str, sources: tuple[str, str], size: int) -> Layer:
+    """The sum of two maps of 8 channels."""
+    precision = Precision(partial_bits=16, output_bits=8, weight_bits=0, input_bits=8)
+    loops = (("G", 8), ("OY", size), ("OX", size))
+    return Layer(name=name, kind=LayerKind.ADD, sources=sources, loops=loops, precision=precision)
+
+
+def classes_of(layers: list[Layer], size: int) -> dict[str, Hashable]:
+    """Classes of all stacks of a network out of DRAM, by the names of their layers in a row."""
+    hardware = synthetic_problem("chain-8", size=16, channels=8, hardware="meta-proto-df").hardware
+    workload = Workload(
+        name="made",
+        input_name="input",
+        input_channels=8,
+        input_width=size,
+        input_height=size,
+        input_bits=8,
+        layers=tuple(layers),
+    )
+    problem = Problem(name="made", workload=workload, hardware=hardware, source="made")
+    tables = cost_tables(problem, EXACT)
+    classes = StackClasses(tables)
+    ranges = stack_ranges(problem, EXACT, EFFICIENT, MODES, None)
+    return {"".join(layers[p].name for p in r.layers): classes.class_of(r, r.dram) for r in ranges}
+
+
+def test_readers_tell_stacks_apart() -> None:
+    """Tests equal layers of which some are read outside of the stack, too."""
+    layers = [conv(n, s, 9, pad=1) for n, s in (("a", "input"), ("b", "a"), ("c", "b"), ("d", "c"))]
+    found = classes_of([*layers, add("e", ("d", "b"), 9)], 9)
+    assert found["a"] == found["b"] == found["c"] == found["d"]
+    assert found["ab"] == found["cd"]
+    assert found["bc"] not in (found["ab"], found["cd"])  # b leaves for e as well
+    assert found["abc"] != found["bcd"]
+
+
+def test_maps_that_are_read_tell_stacks_apart() -> None:
+    """Tests equal layers that read all of a map and all but its last row and column."""
+    layers = [conv("a", "input", 10), conv("b", "a", 4, stride=2), conv("c", "a", 9, taps=2)]
+    layers += [conv("d", "c", 4, stride=2), add("e", ("b", "d"), 4)]
+    found = classes_of(layers, 12)
+    assert found["b"] != found["d"]
 
 
 @pytest.mark.parametrize("objective", list(Objective), ids=lambda objective: objective.value)
