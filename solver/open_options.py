@@ -117,6 +117,8 @@ class OpenOptions:
         self.states: dict[int, OptionState] = {}
         """By the first of twins."""
         self._twins: dict[int, np.ndarray] = {}
+        self._codes: dict[int, np.ndarray] = {}
+        """One number for each option's mode and tile, by arc."""
         self._starts = np.array([arc.start for arc in self.arcs], dtype=np.int64)
         self._ends = [arc.end for arc in self.arcs]
         self.sizes = np.array([arc.end - arc.start for arc in self.arcs], dtype=np.int64)
@@ -176,10 +178,11 @@ class OpenOptions:
         found = self._twins.get(index)
         if found is None:
             arc = self.arc_of(index)
+            like = self._like[arc]
+            if len(like) == 1:
+                return np.array([index])
             mine = self.option(arc, index)
-            found = np.array(
-                [i for k in self._like[arc] for i in self._find(k, mine)], dtype=np.int64
-            )
+            found = np.array([i for k in like for i in self._find(k, mine)], dtype=np.int64)
             self._twins.update(dict.fromkeys(found.tolist(), found))
         return found
 
@@ -202,8 +205,14 @@ class OpenOptions:
             )
         except ValueError:
             return []
-        found = np.flatnonzero((places[:, :3] == at).all(axis=1))
-        return [self.arcs[arc].start + n for n in found.tolist()]
+        codes = self._codes.get(arc)
+        if codes is None:
+            codes = self._codes[arc] = np.ravel_multi_index(
+                tuple(places[:, :3].T), r.alive.shape[:3]
+            )
+        # Places are in order, so their codes are.
+        n = int(np.searchsorted(codes, np.ravel_multi_index(at, r.alive.shape[:3])))
+        return [self.arcs[arc].start + n] if n < len(codes) and (places[n, :3] == at).all() else []
 
     def option(self, arc: int, index: int) -> StackOption:
         """The option of number `index`, which lies on arc number `arc`."""
