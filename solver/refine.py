@@ -14,8 +14,9 @@ from solver.prune import SAFETY, Pool
 from solver.scout import floor_of, tangent
 from solver.screen import Near, Wanted
 
-MOST_TILES = 100_000
-"""Layer-tiles bounded at a time; only speed depends on it."""
+MOST_TILES, MOST_TILES_LEFT = 100_000, 4_000_000
+"""Layer-tiles bounded at a time, and where a good schedule is known: each is part of very many
+options, of which every one would have to be looked at. Only speed depends on them."""
 WORTHWHILE = 0.01
 """Relative rise of the bound of all after which layers are bounded once more."""
 TILES_AN_OPTION, TILES_AN_OPTION_AND_LAYER, LEAST_TILES = 2.0, 0.5, 100
@@ -156,16 +157,17 @@ def _reached(
     wanted = pool.screen.wanted(near)
     tiles = pool.screen.count(wanted, timed=timed)
     count, options, alive = sum(tiles.values()), sum(int(m.sum()) for _, m in near), pool.alive()
+    cap = MOST_TILES_LEFT if widens else MOST_TILES
     most = TILES_AN_OPTION_LEFT * options
     if not widens:
         most = min(FIRST_TILES, TILES_AN_OPTION * options)
     if alive >= LARGE_POOL:
-        most = MOST_TILES
+        most = cap
     return _Reached(
         wanted=wanted,
         tiles=tiles,
         few=count * OPTIONS_A_TILE < pool.size,
-        too_many=count > min(MOST_TILES, most),
+        too_many=count > min(cap, most),
         all_of_it=options == alive,
     )
 
