@@ -149,11 +149,16 @@ class OpenOptions:
         never = np.isinf(self.energy) | np.isinf(self.latency)
         energy, latency = np.where(never, 0.0, self.energy), np.where(never, 0.0, self.latency)
         out = np.where(never, np.inf, weights[0] * energy + weights[1] * latency)
-        for i, state in self.states.items():
-            out[self.twins(i)] = state.bound(weights)
+        for i in self.states:
+            self.take_bound(out, i, weights)
         if weights in self._joint:
             np.maximum(out, self._joint[weights], out=out)
         return out
+
+    def take_bound(self, bounds: np.ndarray, index: int, weights: tuple[float, float]) -> None:
+        """Raise the [option] `bounds` of an option and its twins to what was learnt of them."""
+        twins = self.twins(index)
+        bounds[twins] = np.maximum(bounds[twins], self.states[int(twins[0])].bound(weights))
 
     def raise_bounds(
         self, weights: tuple[float, float], numbers: np.ndarray, found: np.ndarray

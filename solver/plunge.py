@@ -47,7 +47,7 @@ def plunge(
             while np.isfinite(bounds[i]) and state.stage[weights] < SHARPENED:
                 solver.limits.left()
                 solver.steps.tighten(state, weights, np.inf, np.inf)
-                bounds[options.twins(i)] = state.bound(weights)
+                options.take_bound(bounds, i, weights)
             if np.isfinite(bounds[i]):
                 solver.steps.fit(state, weights)
         found = solver.attained(weights)

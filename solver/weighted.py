@@ -163,7 +163,8 @@ class WeightedSolver:
                     bounds[i] = np.inf
                     rivals = bounds[options.arcs[arc].start : options.arcs[arc].end]
                     self.steps.tighten(state, weights, known + cutoff - floor, float(rivals.min()))
-                    bounds[options.twins(i)] = state.bound(weights)
+                    bounds[i] = known
+                    options.take_bound(bounds, i, weights)
                     if weights in state.solved or state.fitted.get(weights) is not fitted:
                         cutoff = min(cutoff, self.attained(weights))
                 if open_places:
@@ -245,8 +246,8 @@ class WeightedSolver:
                 states.append((i, state))
                 enough.append(most - other)
         self.steps.bound([state for _, state in states], weights, np.array(enough))
-        for i, state in states:
-            bounds[options.twins(i)] = state.bound(weights)
+        for i, _ in states:
+            options.take_bound(bounds, i, weights)
         return [i for i, _ in states]
 
     def _plans(
