@@ -298,7 +298,7 @@ class LayerSums:
             variants = [FROM_AND_TO_TOP] if to_dram else [FROM_TOP, FROM_AND_TO_TOP]
             plain = per_pj * (of_tiles(self.grid.plain_pj[:, variants[0]]) + way_in)
             if per_cycle:
-                cycles = self.grid.costs[..., variants, :, :, 1].min(axis=1)
+                cycles = self.grid.costs[..., 1][:, variants].min(axis=1)
                 plain += per_cycle * of_tiles(cycles)
             in_dram = np.maximum(in_dram, plain)
             on_chip += per_pj * way_in
