@@ -50,7 +50,7 @@ class StackClasses:
         which anything is fixed by hand is like no other.
         """
         if any(self._inside.holds(r.layers, position) for position in r.layers):
-            return r.layers
+            return r.layers, r.carried, source
         inner, first = r.layers[:-1], r.layers[0]
         return (
             tuple(position - first for position in r.layers),
