@@ -101,7 +101,24 @@ def test_what_is_learnt_of_both_costs_is_true(family) -> None:  # type: ignore[n
             assert after[n][index] >= before[n][index] >= apart[n][index] * (1 - 1e-9)
             higher += before[n][index] > apart[n][index] * (1 + 1e-6)
             risen += after[n][index] > before[n][index] * (1 + 1e-6)
-        for n, index, option in rng.sample(options, min(8, len(options))):
+        for n, index, option in rng.sample(options, min(30, len(options))):
             assert after[n][index] <= least_cost(tables, option, weights) * (1 + 1e-9), option
     assert higher > 10
     assert risen > 10
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.__name__)
+def test_weights_of_nearly_one_cost_are_those_of_one(family) -> None:  # type: ignore[no-untyped-def]
+    """Tests floors of both costs where one of them hardly counts, sharpened and not."""
+    for seed in range(16):
+        problem = family(Random(seed), levels=2 + seed % 2, tight=1.0 + seed % 3)
+        tables = cost_tables(problem, EXACT)
+        ranges = stack_ranges(problem, EXACT, parse_tiles("all"), MODES, None)
+        pool = make_pool(Screen(tables, ranges))
+        for sharp in (False, True):
+            if sharp:
+                sharpen_all(pool)
+            for alone, both in (((1.0, 0.0), (1.0, 1e-10)), ((0.0, 1.0), (1e-10, 1.0))):
+                one, other = pool.screen.floors(alone), pool.screen.floors(both)
+                for r, a, b in zip(pool.ranges, one, other, strict=True):
+                    np.testing.assert_allclose(b[r.alive], a[r.alive], rtol=1e-5)
