@@ -30,6 +30,8 @@ def learn(
     An option looked at closely has its tiles mapped, and each of these is part of very many other
     options, too. Of pJ or of cycles alone; for weights of both see `learn_jointly`.
     """
+    if min(weights) > 0:
+        raise ValueError(f"weights of both costs, {weights}: expected those of one")
     what = ENERGY if weights[0] > 0 else CYCLES
     tables = pool.tables
     changed: dict[int, set[LayerTile]] = {}

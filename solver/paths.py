@@ -11,7 +11,7 @@ from solver.space import Node
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Layer:
+class _ArcsAtCut:
     """Arcs that end (or begin) at one cut, sorted by the node there.
 
     `arcs`, `others` [arc]: their numbers and their other nodes'; `nodes`, `starts` [node]: which
@@ -40,13 +40,13 @@ class Paths:
         self._tails = np.array([number[node] for node in tails], dtype=np.int64)
         self._heads = np.array([number[node] for node in heads], dtype=np.int64)
         cuts = np.array([cut for cut, _, _ in self.nodes])
-        self._into = _layers(self._heads, self._tails, cuts)
-        self._out_of = _layers(self._tails, self._heads, cuts)[::-1]
+        self._into = _by_cut(self._heads, self._tails, cuts)
+        self._out_of = _by_cut(self._tails, self._heads, cuts)[::-1]
         self._ending_at: dict[int, np.ndarray] = {
             node: arcs
-            for layer in self._into
+            for cut in self._into
             for node, arcs in zip(
-                layer.nodes.tolist(), np.split(layer.arcs, layer.starts[1:]), strict=True
+                cut.nodes.tolist(), np.split(cut.arcs, cut.starts[1:]), strict=True
             )
         }
 
@@ -60,15 +60,15 @@ class Paths:
         others: np.ndarray = ahead[self._tails] + behind[self._heads]
         return others
 
-    def _spread(self, node: int, layers: Sequence[_Layer], costs: np.ndarray) -> np.ndarray:
+    def _spread(self, node: int, cuts: Sequence[_ArcsAtCut], costs: np.ndarray) -> np.ndarray:
         """Least cost between a node and every other, cut by cut."""
         found = np.full(len(self.nodes), np.inf)
         found[node] = 0.0
-        for layer in layers:
-            totals = found[layer.others] + costs[layer.arcs]
+        for cut in cuts:
+            totals = found[cut.others] + costs[cut.arcs]
             # The first node has no way to itself, but may be one among others at its cut.
-            least = np.minimum.reduceat(totals, layer.starts)
-            found[layer.nodes] = np.minimum(found[layer.nodes], least)
+            least = np.minimum.reduceat(totals, cut.starts)
+            found[cut.nodes] = np.minimum(found[cut.nodes], least)
         return found
 
     def cheapest(self, costs: np.ndarray, ahead: np.ndarray) -> list[int]:
@@ -90,13 +90,12 @@ class Paths:
         }
 
 
-def _layers(here: np.ndarray, others: np.ndarray, cuts: np.ndarray) -> list[_Layer]:
+def _by_cut(here: np.ndarray, others: np.ndarray, cuts: np.ndarray) -> list[_ArcsAtCut]:
     """Arcs by the cut of their node `here`, first cut first."""
     found = []
-    order = np.lexsort((np.arange(len(here)), here, cuts[here] if len(here) else here))
-    at = cuts[here[order]] if len(here) else here
-    for arcs in np.split(order, np.flatnonzero(np.diff(at)) + 1):
+    order = np.lexsort((here, cuts[here]))
+    for arcs in np.split(order, np.flatnonzero(np.diff(cuts[here[order]])) + 1):
         if len(arcs):
             nodes, starts = np.unique(here[arcs], return_index=True)
-            found.append(_Layer(arcs=arcs, others=others[arcs], nodes=nodes, starts=starts))
+            found.append(_ArcsAtCut(arcs=arcs, others=others[arcs], nodes=nodes, starts=starts))
     return found

@@ -17,6 +17,7 @@ from cost.capacity_bound import Occupancy
 from cost.kind_paths import weigh_table
 from cost.overlap import OverlapMode
 from cost.stack_graph import NETWORK_INPUT, consumers
+from solver.floor_sums import Weights
 from solver.kind_tables import KindTables
 from solver.known_costs import KnownCosts
 from solver.mapping_searches import MappedTile
@@ -26,7 +27,6 @@ from solver.stack_tables import StackTables
 
 EFFORT = 1e5
 """Nodes that a search for the best mapping of a layer's whole map may look at."""
-Weights = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -108,7 +108,8 @@ class WholeMaps:
         """Lower bounds [first layer, source, last layer, target] of weighted costs.
 
         Source and target are the memories (indices) of the maps before and after; infinite where
-        there is no such stack. Mappings of whole maps are searched first: they are few.
+        nothing fits, and -infinity where there is no such stack. Mappings of whole maps are
+        searched first: they are few.
         """
         self._search(known, weights)
         rows = self._roles(known, weights)
