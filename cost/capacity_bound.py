@@ -297,7 +297,7 @@ def no_counts(cost_f, cost_g):
     return seen_f, np.zeros((n, 2, most_g), dtype=np.int64)
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def capacity_prices(cost_f, cost_g, x, rounds):
     """`ascend` from no prices at all."""
     seen_f, seen_g = no_counts(cost_f, cost_g)

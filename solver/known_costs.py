@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -14,7 +17,7 @@ from cost.mapping_search import weigh_point
 from cost.shared_prices import SharedKinds, add_shifts, occupancy_of, shared_prices
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables
-from solver.mapping_searches import MappedTile
+from solver.mapping_searches import MappedTile, threads
 from solver.mapping_store import MappingStore
 from solver.pinned_inside import FREE, Memories
 from solver.shared_kinds import KindCosts, shared_kinds
@@ -30,6 +33,9 @@ SHARED_RISE = 2e-3
 PARTS = 40
 """Parts into which the placements of a kind of tile are divided to bound them; only speed depends
 on it."""
+
+Floor = tuple[float, list[np.ndarray], list[np.ndarray]]
+"""A bound, what attains it by kind of tile, and what that leaves: see `KnownCosts._floor`."""
 
 
 class KnownCosts:
@@ -234,9 +240,17 @@ class KnownCosts:
         """Weighted lower bound of `option` by all that is known."""
         return self._floor(option, weights, self.parts)[0]
 
-    def _floor(
-        self, option: StackOption, weights: tuple[float, float], parts: int = 0
-    ) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
+    def _floors(
+        self, asked: Sequence[tuple[StackOption, int]], weights: tuple[float, float]
+    ) -> list[Floor]:
+        """`_floor` of many options, each with its parts, on all cores."""
+        if len(asked) < 2:
+            return [self._floor(option, weights, parts) for option, parts in asked]
+        running = [threads().submit(self._floor, option, weights, parts) for option, parts in asked]
+        wait(running)
+        return [done.result() for done in running]
+
+    def _floor(self, option: StackOption, weights: tuple[float, float], parts: int = 0) -> Floor:
         """Weighted lower bound of `option`, the entries that attain it per kind, what they leave.
 
         That is for mappings beside the tensors, bits [layer, memory]. Placements of a kind are
@@ -264,14 +278,9 @@ class KnownCosts:
             if np.isinf(bound):
                 return bound, [pick for _, pick, _ in alone], [free for _, _, free in alone]
             if bound > total * (1 + SHARED_RISE):
-                return self._divided(shared, price, shift, parts)
-        total, picks, frees = 0.0, [], []
-        for kind, (cost_f, cost_g, x), (price, _, _) in zip(kinds, costs, alone, strict=True):
-            value, pick, free = divided_bound(cost_f, cost_g, x, PRICE_ROUNDS, parts, np.inf, price)
-            total += kind.kind.count * float(value)
-            picks.append(pick)
-            frees.append(free)
-        return total, picks, frees
+                return self._divided_shared(shared, price, shift, parts)
+        starts = [price for price, _, _ in alone]
+        return _divided([kind.kind.count for kind in kinds], costs, starts, parts)
 
     def _shared(self, option: StackOption, costs: list[KindCosts]) -> SharedKinds | None:
         """All kinds of tile of an option on the same axes; None where nothing is shared."""
@@ -301,22 +310,39 @@ class KnownCosts:
         return float(bound), found[0], found[1]
 
     @staticmethod
-    def _divided(
+    def _divided_shared(
         shared: SharedKinds, price: np.ndarray, shift: np.ndarray, parts: int
-    ) -> tuple[float, list[np.ndarray], list[np.ndarray]]:
+    ) -> Floor:
         """`_floor` where all kinds pay for how their choices differ."""
-        total, picks, frees = 0.0, [], []
+        costs, starts = [], []
         scale = np.maximum(shared.room, 1.0)
-        for k, count in enumerate(shared.counts.tolist()):
+        counts = shared.counts.tolist()
+        for k, count in enumerate(counts):
             f, g = shared.f[k].copy(), shared.g[k].copy()
             add_shifts(f, g, shift, k, count)
-            start = price[k] / (count * scale)
-            one = occupancy_of(shared, k)
-            value, pick, free = divided_bound(f, g, one, PRICE_ROUNDS, parts, np.inf, start)
-            total += count * float(value)
-            picks.append(pick)
-            frees.append(free)
-        return total, picks, frees
+            costs.append(KindCosts(f, g, occupancy_of(shared, k)))
+            starts.append(price[k] / (count * scale))
+        return _divided(counts, costs, starts, parts)
+
+
+@cache
+def _kind_threads() -> ThreadPoolExecutor:
+    """The threads of bounds by kind of tile, for which those of `threads` may wait."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kind")
+
+
+def _divided(
+    counts: Sequence[int], costs: Sequence[KindCosts], starts: Sequence[np.ndarray], parts: int
+) -> Floor:
+    """`_floor` of `counts` [kind] tiles with placements divided, from prices `starts` on."""
+    running = [
+        _kind_threads().submit(divided_bound, *cost, PRICE_ROUNDS, parts, np.inf, start)
+        for cost, start in zip(costs, starts, strict=True)
+    ]
+    wait(running)
+    found = [done.result() for done in running]
+    total = sum(count * float(value) for count, (value, _, _) in zip(counts, found, strict=True))
+    return total, [pick for _, pick, _ in found], [free for _, _, free in found]
 
 
 def _fits(held_bits: Sequence[int], free_bits: Sequence[float]) -> bool:

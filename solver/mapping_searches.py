@@ -44,8 +44,8 @@ class MappedTile:
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
-    """The threads of searches, which run compiled code without Python's lock."""
+def threads() -> ThreadPoolExecutor:
+    """The threads of bounds and searches, which run compiled code without Python's lock."""
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="mapping")
 
 
@@ -178,7 +178,7 @@ class MappingSearches:
             self._spend(0)  # those that wait end soon where the search is stopped
             self.step(*item)
 
-        running = [_threads().submit(step, item) for item in waiting.items()]
+        running = [threads().submit(step, item) for item in waiting.items()]
         wait(running)
         self._let_rest(waiting)
         for done in running:

@@ -34,7 +34,8 @@ class OptionState:
     floors [kind] that it began with."""
     slack: float = FIRST_SLACK
     is_careful: bool = False
-    """Whether looks by CP-SAT are to be short: a wide one found what mappings proved too dear."""
+    """Whether looks by CP-SAT are to be narrow: a wide one found nothing soon, or something that
+    mappings proved too dear."""
     solved: dict[tuple[float, float], OptionPlan] = field(default_factory=dict)
     fitted: dict[tuple[float, float], tuple[float, OptionPlan] | None] = field(default_factory=dict)
     """Weighted cost and plan of a placement that fits, as soon as one was looked for."""

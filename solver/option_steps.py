@@ -26,8 +26,9 @@ DIVING_GAP, DIVING_EFFORT = 0.02, 0.5
 """Relative gap at which CP-SAT may stop in a dive, and its limit in deterministic seconds."""
 FIT_ROUNDS = 8
 """Times that a placement is found anew by what its mappings cost and hold."""
-NARROW = 0.02
-"""Relative distance between bound and plan of an option within which CP-SAT looks at all of it."""
+NARROW = 0.05
+"""Relative distance between the bound of an option and its plan, or what is of interest, within
+which CP-SAT looks at all of it."""
 FEW_TILES = 1
 """Layer-tiles, by kind, beyond which a dive takes the first placement that fits."""
 LEAN_EFFORT = 0.2
@@ -147,17 +148,26 @@ class OptionSteps:
             self.bound([state], weights, np.array([np.inf]))
             return
         if stage < SHARPENED:
-            self.counts["sharpened"] += 1
             known = state.bound(weights)
             enough = max(min(most, rival), known * (1 + PROGRESS))
-            # Without rivals a good schedule is sought, which takes no close bounds.
-            to_the_end = np.isfinite(enough)
-            floor = self.builder.sharpen(state.option, weights, enough, to_the_end=to_the_end)
+            self.sharpen([(state, enough)], weights)
+            return
+        self._decide(state, weights, most)
+
+    def sharpen(
+        self, asked: Sequence[tuple[OptionState, float]], weights: tuple[float, float]
+    ) -> None:
+        """Search the likeliest mappings of placed options, each until its bound is enough."""
+        self.counts["sharpened"] += len(asked)
+        # Without rivals a good schedule is sought, which takes no close bounds.
+        to_the_end = all(np.isfinite(enough) for _, enough in asked)
+        floors = self.builder.sharpen_all(
+            [(state.option, enough) for state, enough in asked], weights, to_the_end=to_the_end
+        )
+        for (state, enough), floor in zip(asked, floors, strict=True):
             state.planes.append((*weights, floor))
             if floor < enough or floor <= 0.0:
                 state.stage[weights] = SHARPENED
-            return
-        self._decide(state, weights, most)
 
     def _decide(
         self,
@@ -188,10 +198,14 @@ class OptionSteps:
                 state.slack = max(state.slack, (fitting.cost / known - 1) * (1 + DIVING_SLACK))
         reach = known * (1 + state.slack) if state.slack < WIDEST_SLACK else np.inf
         attained = state.fitted.get(weights)
-        if attained is not None and attained[0] <= known * (1 + NARROW):
+        near = known * (1 + NARROW)
+        is_wide = not self.hasty and not state.is_careful
+        if is_wide and most <= near:
+            # One wide look settles it, or many short ones do.
+            reach = most
+        if attained is not None and attained[0] <= near:
             places = attained[1].places
-            # It costs no more than this: one wide look settles it, or many short ones do.
-            reach = min(reach, attained[0]) if state.is_careful else attained[0]
+            reach = attained[0] if is_wide else min(reach, attained[0])  # it costs no more
         limit = max(known, min(most, reach))
         choices = self.builder.build(state.option, weights, limit)
         model = ScheduleModel(self.builder.tables, choices, weights, floor)
@@ -199,7 +213,10 @@ class OptionSteps:
             model.keep_below(limit)
         if places is not None:
             model.suggest(places)
-        plan, bound = self._solve(model)
+        plan, bound = self._solve(model, soon=is_wide)
+        if plan is None and bound == 0.0 and is_wide:
+            state.is_careful = True  # nothing was soon found out
+            return
         if plan is None and attained is not None and limit == attained[0] <= bound:
             state.planes.append((*weights, limit))
             state.solved[weights] = attained[1]
@@ -287,10 +304,13 @@ class OptionSteps:
         self._plans[state.option.layers] = plan
         return self._cost(weights, plan), plan
 
-    def _solve(self, model: ScheduleModel) -> tuple[OptionPlan | None, float]:
+    def _solve(
+        self, model: ScheduleModel, *, soon: bool = False
+    ) -> tuple[OptionPlan | None, float]:
         """Run CP-SAT to the end: (plan, bound in weighted cost); no plan: infeasible.
 
-        In a dive there may be neither plan nor bound: nothing was soon found.
+        In a dive, or if it is to end `soon`, there may be neither plan nor bound: nothing was
+        soon found.
         """
         fault = model.model.validate()
         if fault:
@@ -307,6 +327,8 @@ class OptionSteps:
             if status == cp_model.MODEL_INVALID:
                 raise RuntimeError("invalid CP-SAT model")
             self.limits.left()
+            if soon:
+                return None, 0.0
         if not self.hasty:
             raise StoppedError
         if model.hinted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solver.nearest import Nearest
+from solver.frontier import Frontier
 from solver.option_steps import PLACED, SHARPENED
 from solver.weighted import WeightedSolver
 
@@ -42,12 +42,11 @@ def plunge(
         most_looks -= looks
         if not path:
             break
-        for arc, i in path:
-            state = options.state(arc, i)
-            while np.isfinite(bounds[i]) and state.stage[weights] < SHARPENED:
-                solver.limits.left()
-                solver.steps.tighten(state, weights, np.inf, np.inf)
-                options.take_bound(bounds, i, weights)
+        states = [(i, options.state(arc, i)) for arc, i in options.first_of_twins(path)]
+        dull = [(state, np.inf) for _, state in states if state.stage[weights] < SHARPENED]
+        solver.steps.sharpen(dull, weights)
+        for i, state in states:
+            options.take_bound(bounds, i, weights)
             if np.isfinite(bounds[i]):
                 solver.steps.fit(state, weights)
         found = solver.attained(weights)
@@ -74,9 +73,9 @@ def _placed_path(
     for i, state in options.states.items():
         placed[options.twins(i)] = state.stage.get(weights, 0) >= PLACED
     dearer, looks = 1.0, 0
-    # An option once placed is no longer dearer, nor are paths through it: then `nearest` may leave
-    # out some of the cheapest, which are looked at later.
-    nearest = Nearest(options.sizes)
+    # An option once placed is no longer dearer, nor are paths through it: then it may leave out
+    # some of the cheapest, which are looked at later.
+    frontier = Frontier(options, solver.steps, weights)
     while looks < most_looks:
         taken = np.where(placed, bounds, bounds * dearer)
         least = options.least(taken)
@@ -88,7 +87,7 @@ def _placed_path(
         if not rough:
             return path, looks
         others = paths.through(least, ahead)
-        for i in solver.look_ahead(weights, bounds, others, np.inf, rough, nearest):
+        for i in frontier.bound(bounds, others, np.inf, rough):
             placed[options.twins(i)] = options.states[i].stage[weights] >= PLACED
         dearer *= RELUCTANCE
         looks += 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +21,21 @@ speed depends on it."""
 LESS_RISE = 1e-4
 """Relative rise of a bound for which mappings that hold less are worth a search; only speed
 depends on it."""
+
+
+@dataclass(kw_only=True, eq=False)
+class _Run:
+    """An option that is being sharpened: its bound is to reach `enough`.
+
+    `parts` into which placements are divided, the `best` bound, and that `before` mappings that
+    hold less were searched last.
+    """
+
+    option: StackOption
+    enough: float
+    parts: int = 0
+    best: float = 0.0
+    before: float = 0.0
 
 
 class SharpenedCosts(KnownCosts):
@@ -41,31 +57,55 @@ class SharpenedCosts(KnownCosts):
         less are searched within what such paths leave, as long as that brings the bound on; not
         unless `to_the_end`.
         """
+        return self.sharpen_all([(option, enough)], weights, to_the_end=to_the_end)[0]
+
+    def sharpen_all(
+        self,
+        asked: Sequence[tuple[StackOption, float]],
+        weights: tuple[float, float],
+        *,
+        to_the_end: bool = True,
+    ) -> list[float]:
+        """`sharpen` for many options, each with what is enough, on all cores.
+
+        In every round all have their bounds, and then the mappings that any of them wants are
+        searched, so the order in which threads end does not matter.
+        """
         if self.patience < 0:
-            return self.floor(option, weights)
-        parts, best, before = 0, 0.0, 0.0
-        while True:
+            return [self.floor(option, weights) for option, _ in asked]
+        runs = [_Run(option=option, enough=enough) for option, enough in asked]
+        waiting = runs
+        proves = np.isinf(self.patience) and to_the_end
+        while waiting:
             if self.pause is not None:
                 self.pause()
-            floor, picks, free = self._floor(option, weights, parts)
-            # What is made do with may turn out cheaper.
-            best = floor if np.isfinite(self.patience) else max(best, floor)
-            if best >= enough or not np.isfinite(best):
-                return best
-            bounds, fresh = self._unknown(option, weights, picks)
-            if self.mappings.step_all(bounds) or fresh:
-                continue
-            if parts != self.parts:
-                parts = self.parts
-                continue
-            proves = np.isinf(self.patience) and to_the_end
-            if not proves or best <= before * (1 + LESS_RISE):
-                return best
-            before = best
-            if not self.mappings.find_within(
-                self._left(option, weights, picks, free), EFFORT, HARD
-            ):
-                return best
+            floors = self._floors([(run.option, run.parts) for run in waiting], weights)
+            wanted: dict[MappedTile, float] = {}
+            left: list[tuple[MappedTile, list[float]]] = []
+            going_on, at_last = [], []
+            for run, (floor, picks, free) in zip(waiting, floors, strict=True):
+                # What is made do with may turn out cheaper.
+                run.best = floor if np.isfinite(self.patience) else max(run.best, floor)
+                if run.best >= run.enough or not np.isfinite(run.best):
+                    continue
+                bounds, fresh = self._unknown(run.option, weights, picks)
+                bounds = {t: bound for t, bound in bounds.items() if self.mappings.best(t) is None}
+                if bounds or fresh:
+                    for tile, bound in bounds.items():
+                        wanted.setdefault(tile, bound)
+                    going_on.append(run)
+                elif run.parts != self.parts:
+                    run.parts = self.parts
+                    going_on.append(run)
+                elif proves and run.best > run.before * (1 + LESS_RISE):
+                    run.before = run.best
+                    left += self._left(run.option, weights, picks, free)
+                    at_last.append(run)
+            self.mappings.step_all(wanted)
+            if at_last and self.mappings.find_within(left, EFFORT, HARD):
+                going_on += at_last
+            waiting = going_on
+        return [run.best for run in runs]
 
     def _picked(
         self, option: StackOption, weights: tuple[float, float], picks: list[np.ndarray]

@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 
 from solver.choices import ChoiceBuilder
+from solver.frontier import Frontier
 from solver.guesses import Guesses
 from solver.learn import Joint, learn, learn_jointly
 from solver.limits import SearchLimits, TooHardError
-from solver.nearest import Nearest
 from solver.open_options import OpenOptions, OptionState
 from solver.option_plan import OptionPlan
 from solver.option_steps import DIVING_SLACK, PLACED, SHARPENED, SOLVED, OptionSteps
@@ -38,8 +38,6 @@ options that are bounded anew in the time that such a look takes; only speed dep
 MANY_WHOLE = 2_000
 """Options that compute whole maps at once from which on all of them are bounded together; only
 speed depends on it."""
-LOOKED_AHEAD = 16
-"""Options bounded at a time in the lazy search."""
 FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
 EAGER_RISES = (1.1, 1.02, 1.02, 1.01, 1.0)
 """By stage: first guess how much dearer an option is than its bound, one that makes a dive stay
@@ -112,7 +110,7 @@ class WeightedSolver:
         self._bound_whole_maps(weights)
         bounds = options.bounds(weights)
         least = options.least(bounds)
-        nearest = Nearest(options.sizes)
+        frontier = Frontier(options, self.steps, weights)
         while True:
             self.limits.left()
             if self.learns(weights, max(LOOKS_A_LESSON, len(bounds) // OPTIONS_A_LOOK)):
@@ -140,7 +138,13 @@ class WeightedSolver:
                 ]
                 if rough:
                     others = paths.through(least, ahead)
-                    self.look_ahead(weights, bounds, others, cutoff, rough, nearest)
+                    frontier.bound(bounds, others, cutoff, rough)
+                    least = options.least(bounds)
+                    continue
+                dull = [i for arc, i in path if options.state(arc, i).stage[weights] < SHARPENED]
+                if dull:
+                    others = paths.through(least, ahead)
+                    frontier.sharpen(bounds, others, cutoff, dull)
                     least = options.least(bounds)
                     continue
                 open_places = options.first_of_twins(
@@ -211,44 +215,6 @@ class WeightedSolver:
             return False
         self.options.refresh()
         return True
-
-    def look_ahead(
-        self,
-        weights: tuple[float, float],
-        bounds: np.ndarray,
-        others: np.ndarray,
-        cutoff: float,
-        rough: list[int],
-        nearest: Nearest,
-    ) -> list[int]:
-        """Bound `rough` options and others of cheap paths, the `nearest`; all that it looked at.
-
-        Their `bounds` are raised. `others` [arc]: what else a path through an arc costs.
-
-        Once some on the cheapest path have no such bounds yet their turn has come, and that of
-        the others soon will: together they take less time.
-        """
-        options = self.options
-        near = {
-            i: float(bounds[i] + others[options.arc_of(i)])
-            for i in nearest.find(bounds, others, LOOKED_AHEAD).tolist()
-        }
-        near = {i: through for i, through in near.items() if through < cutoff * (1 - SAFETY)}
-        most = max(near.values(), default=0.0)
-        least_others: dict[int, float] = {}
-        for i in [*rough, *near]:
-            first, other = int(options.twins(i)[0]), float(others[options.arc_of(i)])
-            least_others[first] = min(other, least_others.get(first, np.inf))
-        states, enough = [], []
-        for i, other in least_others.items():
-            state = options.state(options.arc_of(i), i)
-            if state.stage.get(weights, 0) < PLACED:
-                states.append((i, state))
-                enough.append(most - other)
-        self.steps.bound([state for _, state in states], weights, np.array(enough))
-        for i, _ in states:
-            options.take_bound(bounds, i, weights)
-        return [i for i, _ in states]
 
     def _plans(
         self, path: list[tuple[int, int]], weights: tuple[float, float]

@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
+from cost.overlap import OverlapMode
+from cost.rules import EXACT
+from problems import load_problem
 from solver.choices import ChoiceBuilder
 from solver.limits import SearchLimits
 from solver.open_options import OptionState
-from solver.option_steps import BOUNDED, PLACED, OptionSteps
+from solver.option_steps import BOUNDED, PLACED, SHARPENED, OptionSteps
+from solver.prepare import cost_tables
+from solver.stack_option import StackOption
 from solver.stack_tables import StackTables
 from tests.solver.resnet_block import block_on_chip, resnet_tables
 
@@ -72,3 +77,31 @@ def test_floors_that_change_meanwhile_do_no_harm(
     monkeypatch.setattr(tables, "kind_floors", lambda _: 0.5 * floors)
     steps.bound([state], WEIGHTS, np.array([np.inf]))
     assert state.bound(WEIGHTS) == pytest.approx(whole, rel=1e-12)
+
+
+def test_a_wide_look_that_finds_nothing_soon_is_followed_by_narrow_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tests that the bound stands meanwhile, and that the optimum is found all the same."""
+    tables = cost_tables(load_problem("fsrcnn@tesla-npu-like-df"), EXACT)
+    dram = tables.domains.dram
+    option = StackOption((2, 3, 4, 5, 6), 120, 20, OverlapMode.FULLY_CACHED, dram, dram, -1)
+
+    def solved() -> tuple[OptionState, list[float]]:
+        state = OptionState(option=option, floor=(0.0, 0.0))
+        steps = OptionSteps(ChoiceBuilder(tables), LIMITS, hasty=False)
+        while state.stage.get(WEIGHTS, 0) < SHARPENED:
+            steps.tighten(state, WEIGHTS, np.inf, np.inf)
+        most = state.bound(WEIGHTS) * 1.03
+        bounds = [state.bound(WEIGHTS)]
+        while WEIGHTS not in state.solved and state.bound(WEIGHTS) < most:
+            steps.tighten(state, WEIGHTS, most, np.inf)
+            bounds.append(state.bound(WEIGHTS))
+        assert bounds == sorted(bounds)
+        return state, bounds
+
+    usual, _ = solved()
+    monkeypatch.setattr("solver.option_steps.LEAN_EFFORT", 1e-9)
+    late, bounds = solved()
+    assert bounds[0] == bounds[1] and len(bounds) > 2
+    assert late.bound(WEIGHTS) == pytest.approx(usual.bound(WEIGHTS), rel=1e-9)

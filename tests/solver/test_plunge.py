@@ -82,11 +82,12 @@ def test_it_leaves_options_that_turn_out_to_have_no_placement(
     """Tests that a plunge ends where a closer look finds that nothing fits."""
 
     def nothing_fits(
-        _: OptionSteps, state: OptionState, weights: tuple[float, float], *__: float
+        _: OptionSteps, asked: list[tuple[OptionState, float]], weights: tuple[float, float]
     ) -> None:
-        state.planes.append((*weights, np.inf))
+        for state, _enough in asked:
+            state.planes.append((*weights, np.inf))
 
-    monkeypatch.setattr("solver.option_steps.OptionSteps.tighten", nothing_fits)
+    monkeypatch.setattr("solver.option_steps.OptionSteps.sharpen", nothing_fits)
     found = Found(random_problem(Random(3), 2))
     assert np.isinf(plunge(found.solver, (0.0, 1.0)))
     assert not found.points

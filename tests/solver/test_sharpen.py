@@ -1,5 +1,7 @@
 """Closer bounds on options where mappings that hold less than the best are what fits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ortools.sat.python import cp_model
@@ -74,3 +76,28 @@ def test_others_know_the_steps_of_a_tile() -> None:
     known = alone.floor(option, WEIGHTS)
     builder.mappings._stairs.clear()
     assert alone.floor(option, WEIGHTS) * (1 + 1e-4) < known
+
+
+def test_many_at_once_are_bounded_as_one_by_one() -> None:
+    """Bounds of options sharpened together are no lower, none is above the option's optimum, and
+    threads that end in another order change nothing."""
+    builder, option = _case()
+    some = [replace(option, tile_x=x) for x in (60, 120, 240)]
+    together = builder.sharpen_all([(one, np.inf) for one in some], WEIGHTS)
+    again = ChoiceBuilder(builder.tables).sharpen_all([(one, np.inf) for one in some], WEIGHTS)
+    assert together == again
+    for one, bound in zip(some, together, strict=True):
+        alone = ChoiceBuilder(builder.tables).sharpen(one, WEIGHTS, np.inf)
+        assert alone * (1 - 1e-3) < bound <= _solved(builder, one) * (1 + 1e-9)
+
+
+def test_what_is_enough_for_one_is_not_for_all() -> None:
+    """An option leaves as soon as its bound will do; the others go on to the end."""
+    builder, option = _case()
+    other = replace(option, tile_x=60)
+    first = builder.floor(option, WEIGHTS)
+    fresh = ChoiceBuilder(builder.tables)
+    early, late = fresh.sharpen_all([(option, first * 0.9), (other, np.inf)], WEIGHTS)
+    assert early < fresh.sharpen(option, WEIGHTS, np.inf)
+    assert late == pytest.approx(fresh.sharpen(other, WEIGHTS, np.inf), rel=1e-3)
+    assert fresh.sharpen_all([], WEIGHTS) == []
