@@ -3,8 +3,10 @@
 Weights rest in one memory for all tiles, and so do caches, whether a kind of tile looks at them or
 not. Each kind by itself (`capacity_bound`) would have them where it suits it. Here every kind
 decides for itself, but pays a price for its choice, and the prices of a choice add up to zero over
-all kinds: where all choose alike nothing is paid, so that any such prices are valid. A subgradient
-ascent with momentum looks for good ones, and for those of the memories.
+all kinds: where all choose alike nothing is paid, so that any such prices are valid. Likewise a
+tile that several layers read, or one that waits for its reader, is in one memory, which a path from
+layer to layer does not know of (`kind_paths`): who makes it is paid for the place what who reads it
+there pays. A subgradient ascent with momentum looks for good prices, and for those of the memories.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ CAPACITY_WEIGHT = 5.0
 """How much more the prices of memories move than those of choices."""
 RISE = 1e-6
 """Least relative rise that counts as a better bound."""
+PLACE_MADE, PLACE_LEFT, PLACE_SECOND = range(3)
+"""Slots of a tie: a layer's own output, and the tiles that its producers left."""
 SHORTEST = 1e-12
 """Squared length of a direction below which there is nothing to gain."""
 
@@ -37,6 +41,11 @@ class SharedKinds(NamedTuple):
     infinite where not allowed. The rest as in `Occupancy`, with `input_bits`, `output_bits`,
     `output_waiting_bits`, `fetch_mem`, `fetch_bits`, `fetch_waits` and `runs` by kind, too, and
     `stairs` [kind, stair, ...], of which the first `n_stairs` [kind] count.
+
+    `ties` [tie, (kind, layer, slot, layer, slot)]: places that are the same, of its output
+    (PLACE_MADE), of the tile that its first producer left (PLACE_LEFT), or its second one
+    (PLACE_SECOND). Of layers with two, `pairs` [kind, pair, producer, second, I, H, 1, V] has the
+    costs, of which g is the least over the second; `pair_of` [layer] numbers them, -1: none.
     """
 
     counts: np.ndarray
@@ -64,6 +73,9 @@ class SharedKinds(NamedTuple):
     stairs: np.ndarray
     step_costs: np.ndarray
     step_bits: np.ndarray
+    ties: np.ndarray
+    pairs: np.ndarray
+    pair_of: np.ndarray
 
 
 @njit(cache=True)
@@ -110,16 +122,63 @@ def add_shifts(cost_f, cost_g, shift, k, count):
 
 
 @njit(cache=True)
+def tied_charges(x, tie, k):
+    """What a tile of kind `k` pays [slot, layer, place] under prices `tie` [tie, place].
+
+    Prices are those for all tiles of the kind together.
+    """
+    out = np.zeros((3, x.f.shape[1], tie.shape[1]))
+    for number in range(x.ties.shape[0]):
+        kind, maker, made, reader, read = x.ties[number]
+        if kind == k:
+            for m in range(tie.shape[1]):
+                out[read, reader, m] += tie[number, m] / x.counts[k]
+                out[made, maker, m] -= tie[number, m] / x.counts[k]
+    return out
+
+
+@njit(cache=True)
+def add_ties(x, cost_f, cost_g, charges, k):
+    """Charge kind `k`, in place, for where tiles are that wait; g is of the cheapest second."""
+    for e in range(cost_f.shape[0]):
+        q = x.pair_of[e]
+        if q >= 0 and x.runs[k, e]:
+            least = np.full_like(cost_g[e], np.inf)
+            for s in range(x.pairs.shape[3]):
+                least = np.minimum(least, x.pairs[k, q, :, s] + charges[PLACE_SECOND, e, s])
+            # What is closed for other reasons stays so.
+            cost_g[e] = np.where(np.isinf(cost_g[e]), np.inf, least)
+        for o in range(cost_f.shape[3]):
+            if charges[PLACE_MADE, e, o] != 0.0:
+                cost_f[e, :, :, o] += charges[PLACE_MADE, e, o]
+        for p in range(cost_g.shape[1]):
+            if charges[PLACE_LEFT, e, p] != 0.0:
+                cost_g[e, p] += charges[PLACE_LEFT, e, p]
+
+
+@njit(cache=True)
+def _second(x, charges, k, e, pick):
+    """Place of the second producer's tile of layer `e` behind a pick (w, i, o, p, I, H, 0, V)."""
+    q = x.pair_of[e]
+    best, least = 0, np.inf
+    for s in range(x.pairs.shape[3]):
+        cost = x.pairs[k, q, pick[3], s, pick[4], pick[5], 0, pick[7]] + charges[PLACE_SECOND, e, s]
+        if cost < least:
+            best, least = s, cost
+    return best
+
+
+@njit(cache=True)
 def _per_tile(x, price, k):
     """Prices [layer, memory] of a bit in one tile of kind `k`."""
     return price[k] / (x.counts[k] * np.maximum(x.room, 1.0))
 
 
 @njit(cache=True)
-def _least(x, price, shift, picks):
+def _least(x, price, shift, tie, picks):
     """Cost of all kinds under prices: a bound. What each picks goes to `picks`.
 
-    `picks` [kind, layer, (w, i, o, producer, I, H, 0, V)].
+    `picks` [kind, layer, (w, i, o, producer, I, H, 0, V, second)].
     """
     total = 0.0
     n = x.f.shape[1]
@@ -128,14 +187,22 @@ def _least(x, price, shift, picks):
     for k in range(len(x.counts)):
         count = x.counts[k]
         per_tile = _per_tile(x, price, k)
-        paid_f, paid_g, fixed = priced(x.f[k], x.g[k], per_tile, occupancy_of(x, k))
+        charges = tied_charges(x, tie, k)
+        tied_f, tied_g = x.f[k], x.g[k]
+        if x.ties.shape[0] > 0:
+            tied_f, tied_g = x.f[k].copy(), x.g[k].copy()
+            add_ties(x, tied_f, tied_g, charges, k)
+        paid_f, paid_g, fixed = priced(tied_f, tied_g, per_tile, occupancy_of(x, k))
         add_shifts(paid_f, paid_g, shift, k, count)
         value = cheapest(paid_f, paid_g, x.linked, pick_f, pick_g)
         if np.isinf(value):
             return value
         total += count * (value - fixed)
         picks[k, :, :3] = pick_f
-        picks[k, :, 3:] = pick_g
+        picks[k, :, 3:8] = pick_g
+        for e in range(n):
+            if x.pair_of[e] >= 0 and x.runs[k, e]:
+                picks[k, e, 8] = _second(x, charges, k, e, picks[k, e])
     return total
 
 
@@ -145,7 +212,7 @@ def _turn_prices(x, price, picks, along):
     length = 0.0
     for k in range(len(x.counts)):
         one = occupancy_of(x, k)
-        use = occupied(picks[k, :, :3], picks[k, :, 3:], one)
+        use = occupied(picks[k, :, :3], picks[k, :, 3:8], one)
         add_steps(use, picks[k, :, :3], _per_tile(x, price, k), one)
         for e in range(use.shape[0]):
             for m in range(use.shape[1]):
@@ -184,22 +251,40 @@ def _turn_shifts(picks, along):
     return length
 
 
+@njit(cache=True)
+def _turn_ties(x, picks, along):
+    """Add how places differ that are the same to `along` [tie, place]; its squared length."""
+    length = 0.0
+    for number in range(x.ties.shape[0]):
+        k, maker, made, reader, read = x.ties[number]
+        # Where the places of a slot are among the picks.
+        here = picks[k, reader, (2, 3, 8)[read]]
+        there = picks[k, maker, (2, 3, 8)[made]]
+        for m in range(along.shape[1]):
+            apart = (1.0 if m == here else 0.0) - (1.0 if m == there else 0.0)
+            along[number, m] = MOMENTUM * along[number, m] + apart
+            length += apart * apart
+    return length
+
+
 @njit(cache=True, nogil=True)
-def shared_prices(x, rounds, reach, price, shift):
-    """Lower bound of an option's cost, from prices on: (bound, prices, shifts) that prove it.
+def shared_prices(x, rounds, reach, price, shift, tie):
+    """Lower bound of an option's cost, from prices on: (bound, prices, shifts, ties) that prove it.
 
     `price` [kind, layer, memory] >= 0: of all there is of a memory while a layer runs, in all tiles
-    of a kind; `shift` [W/H/V, kind, layer, entry] of choices, adding up to zero over kinds. First
-    steps aim at a relative rise of `reach`.
+    of a kind; `shift` [W/H/V, kind, layer, entry] of choices, adding up to zero over kinds; `tie`
+    [tie, place], paid by who reads a tile there and to who makes it. First steps aim at a relative
+    rise of `reach`.
     """
-    price, shift = price.copy(), shift.copy()
-    best, best_price, best_shift = -np.inf, price.copy(), shift.copy()
+    price, shift, tie = price.copy(), shift.copy(), tie.copy()
+    best, best_price, best_shift, best_tie = -np.inf, price.copy(), shift.copy(), tie.copy()
     along_price, along_shift = np.zeros(price.shape), np.zeros(shift.shape)
-    picks = np.zeros((x.f.shape[0], x.f.shape[1], 8), dtype=np.int64)
+    along_tie = np.zeros(tie.shape)
+    picks = np.zeros((x.f.shape[0], x.f.shape[1], 9), dtype=np.int64)
     step = reach
     stale = 0
     for _ in range(rounds):
-        total = _least(x, price, shift, picks)
+        total = _least(x, price, shift, tie, picks)
         if not np.isfinite(total):
             # Without any placement there is none at first; later prices may have grown too large.
             if best == -np.inf:
@@ -210,6 +295,7 @@ def shared_prices(x, rounds, reach, price, shift):
             best = total
             best_price[:] = price
             best_shift[:] = shift
+            best_tie[:] = tie
         if improved:
             stale = 0
         else:
@@ -219,13 +305,16 @@ def shared_prices(x, rounds, reach, price, shift):
                 stale = 0
                 price[:] = best_price
                 shift[:] = best_shift
+                tie[:] = best_tie
         length = _turn_prices(x, price, picks, along_price) + _turn_shifts(picks, along_shift)
+        length += _turn_ties(x, picks, along_tie)
         if length < SHORTEST:
             break
         size = step * (1 - MOMENTUM) * abs(best) / length
         # Prices far above all costs would leave nothing but rounding.
-        reached = np.sqrt((along_price**2).sum() + (along_shift**2).sum())
+        reached = np.sqrt((along_price**2).sum() + (along_shift**2).sum() + (along_tie**2).sum())
         size = min(size, abs(best) / reached)
         price[:] = np.maximum(0.0, price + size * along_price)
         shift += size * along_shift
-    return best, best_price, best_shift
+        tie += size * along_tie
+    return best, best_price, best_shift, best_tie

@@ -6,22 +6,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cost.capacity_bound import capacity_prices, priced, step_rises
-from cost.kind_paths import kind_through
 from cost.mapping_search import MappingPoint, weigh_point
-from cost.shared_prices import add_shifts, occupancy_of
+from cost.shared_prices import PLACE_SECOND
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables
-from solver.known_placement import KnownPlacement
 from solver.mapping_searches import MappedTile
 from solver.option_choices import NOTHING, LayerChoice, OptionChoices, PhaseChoice
 from solver.option_plan import OptionPlan
 from solver.places import Fitting
-from solver.shared_kinds import through_entries
 from solver.sharpen import EFFORT
 from solver.stack_option import StackOption
-from solver.stack_tables import PRICE_ROUNDS
 from solver.staircase import EQUAL
+from solver.through_costs import ThroughCosts
 
 FIT_EFFORT = 2e4
 """The same for a mapping that fits a placement which need not be the best."""
@@ -43,7 +39,7 @@ class _Tile:
     export: tuple[float, int]
 
 
-class ChoiceBuilder(KnownPlacement):
+class ChoiceBuilder(ThroughCosts):
     """Builds `OptionChoices` from the mappings of layer-tiles found so far; see `KnownCosts`."""
 
     def fitted(
@@ -127,12 +123,12 @@ class ChoiceBuilder(KnownPlacement):
         tiling, kinds = self._kinds(option)
         reduced = self._through(option, weights)
         floor = sum(
-            kind.kind.count * least for kind, (_, _, least, _) in zip(kinds, reduced, strict=True)
+            kind.kind.count * through.least for kind, through in zip(kinds, reduced, strict=True)
         )
         slack = reach - floor
         phase_choices: list[PhaseChoice] = []
         layer_entries = []
-        for k, (kind, (through_f, through_g, least, rises)) in enumerate(
+        for k, (kind, (through_f, through_g, least, rises, charges)) in enumerate(
             zip(kinds, reduced, strict=True)
         ):
             limit = least + (slack + MARGIN * floor) / kind.kind.count
@@ -141,7 +137,8 @@ class ChoiceBuilder(KnownPlacement):
             for at in np.argwhere(near_g).tolist():
                 if kind.runs[at[0]]:
                     spare = limit - float(through_g[tuple(at)])
-                    phase_choices += self._phase_choices(kind, k, at, weights, spare)
+                    seconds = None if charges is None else charges[PLACE_SECOND, at[0]]
+                    phase_choices += self._phase_choices(kind, k, at, weights, spare, seconds)
             for e, w, i, o in np.argwhere(near_f).tolist():
                 if not kind.runs[e]:
                     continue
@@ -171,39 +168,6 @@ class ChoiceBuilder(KnownPlacement):
             floor=floor,
             slack=slack,
         )
-
-    def _through(
-        self, option: StackOption, weights: tuple[float, float]
-    ) -> list[tuple[np.ndarray, np.ndarray, float, np.ndarray]]:
-        """Per kind, bounds on the cost of a tile through every entry of f and g, and the least.
-
-        Last what mappings add to the cost of each entry of f at least. Under prices for shared
-        memories fewer entries come close, and fewer still under prices for what kinds share.
-        """
-        _, kinds = self._kinds(option)
-        costs = self._costs(option, weights)
-        shared = self._shared(option, costs) if self.parts else None
-        if shared is not None:
-            _, price, shift = self._prices(option, weights, shared)
-        out = []
-        for k, (kind, (cost_f, cost_g, x)) in enumerate(zip(kinds, costs, strict=True)):
-            fixed, before, rises = 0.0, cost_g, np.zeros(cost_f.shape)
-            if shared is not None:
-                paid = price[k] / (kind.kind.count * np.maximum(shared.room, 1.0))
-                one = occupancy_of(shared, k)
-                cost_f, cost_g, fixed = priced(shared.f[k], shared.g[k], paid, one)
-                rises[tuple(one.stairs[:, :4].T)] = step_rises(paid, one)
-                add_shifts(cost_f, cost_g, shift, k, float(kind.kind.count))
-            elif x is not None:
-                _, paid, _, _ = capacity_prices(cost_f, cost_g, x, PRICE_ROUNDS)
-                cost_f, cost_g, fixed = priced(cost_f, cost_g, paid, x)
-                rises[tuple(x.stairs[:, :4].T)] = step_rises(paid, x)
-            through_f, through_g = kind_through(cost_f, cost_g, kind.linked)
-            least = float(through_f[0].min()) - fixed
-            if shared is not None:
-                through_g = through_entries(shared, k, kind, before, through_g)
-            out.append((through_f - fixed, through_g - fixed, least, rises))
-        return out
 
     def _most_held(
         self,
@@ -257,19 +221,27 @@ class ChoiceBuilder(KnownPlacement):
         at: list[int],
         weights: tuple[float, float],
         spare: float,
+        charges: np.ndarray | None = None,
     ) -> list[PhaseChoice]:
-        """The copy phases behind an entry of g that cost at most `spare` more than it."""
+        """The copy phases behind an entry of g that cost at most `spare` more than it.
+
+        `charges` [second]: what each second producer's place is charged beside.
+        """
         e, p, i, a, b, c = at
         pair = kind.pairs[e]
         own = kind.g[e, p, i, a, b, c].tolist()
         costs = [own] if pair is None else pair[p, :, i, a, b, c].tolist()
-        least = weights[0] * own[0] + weights[1] * own[1]
+        extras = [0.0] * len(costs) if charges is None or pair is None else charges.tolist()
+        paid = [
+            weights[0] * energy + weights[1] * cycles + extra if energy < np.inf else np.inf
+            for (energy, cycles), extra in zip(costs, extras, strict=False)
+        ]
+        least = weights[0] * own[0] + weights[1] * own[1] if charges is None else min(paid)
         found = []
-        for second, (energy, cycles) in zip(kind.seconds[e], costs, strict=True):
+        for second, (energy, cycles), cost in zip(kind.seconds[e], costs, paid, strict=True):
             if energy == np.inf:
                 continue
-            cost = weights[0] * energy + weights[1] * cycles
-            if cost - least > spare + MARGIN * cost:
+            if cost - least > spare + MARGIN * abs(cost):
                 continue
             found.append(
                 PhaseChoice(

@@ -14,7 +14,14 @@ from cost.capacity_bound import capacity_prices
 from cost.capacity_branch import divided_bound
 from cost.kind_paths import cheapest, weigh_table
 from cost.mapping_search import weigh_point
-from cost.shared_prices import SharedKinds, add_shifts, occupancy_of, shared_prices
+from cost.shared_prices import (
+    SharedKinds,
+    add_shifts,
+    add_ties,
+    occupancy_of,
+    shared_prices,
+    tied_charges,
+)
 from cost.stack_tiles import StackTiling
 from solver.kind_tables import KindTables
 from solver.mapping_searches import MappedTile, threads
@@ -65,7 +72,7 @@ class KnownCosts:
         self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
         self.mappings = mappings or MappingStore(tables, pause)
         self._known_prices: dict[
-            tuple[StackOption, tuple[float, float]], tuple[np.ndarray, np.ndarray]
+            tuple[StackOption, tuple[float, float]], tuple[np.ndarray, np.ndarray, np.ndarray]
         ] = {}
         self._rough: dict[tuple[object, ...], dict[Memories, float]] = {}
         """Costs to make do with, by like tiles and weights."""
@@ -124,6 +131,7 @@ class KnownCosts:
                     cost_f,
                     weigh_table(kind.g, *weights),
                     None if x is None else with_steps(x, steps),
+                    [p if p is None else weigh_table(p, *weights) for p in kind.pairs],
                 )
             )
         return out
@@ -259,7 +267,7 @@ class KnownCosts:
         kinds = self._kinds(option)[1]
         costs = self._costs(option, weights)
         least, alone = [], []
-        for kind, (cost_f, cost_g, x) in zip(kinds, costs, strict=True):
+        for kind, (cost_f, cost_g, x, _) in zip(kinds, costs, strict=True):
             if x is not None:
                 bound, price, pick, free = capacity_prices(cost_f, cost_g, x, PRICE_ROUNDS)
             else:
@@ -274,18 +282,19 @@ class KnownCosts:
             return total, [pick for _, pick, _ in alone], [free for _, _, free in alone]
         shared = self._shared(option, costs)
         if shared is not None:
-            bound, price, shift = self._prices(option, weights, shared)
+            bound, *prices = self._prices(option, weights, shared)
             if np.isinf(bound):
                 return bound, [pick for _, pick, _ in alone], [free for _, _, free in alone]
             if bound > total * (1 + SHARED_RISE):
-                return self._divided_shared(shared, price, shift, parts)
+                return self._divided_shared(shared, *prices, parts)
         starts = [price for price, _, _ in alone]
         return _divided([kind.kind.count for kind in kinds], costs, starts, parts)
 
     def _shared(self, option: StackOption, costs: list[KindCosts]) -> SharedKinds | None:
         """All kinds of tile of an option on the same axes; None where nothing is shared."""
         tiling, kinds = self._kinds(option)
-        if len(kinds) < 2:
+        is_chain = kinds[0].linked[1:].all() and not any(p is not None for p in kinds[0].pairs)
+        if len(kinds) < 2 and is_chain:
             return None
         sources = [
             self.tables.source_of(option, tiling.graph, edge.tensor) for edge in tiling.graph.edges
@@ -294,31 +303,37 @@ class KnownCosts:
 
     def _prices(
         self, option: StackOption, weights: tuple[float, float], shared: SharedKinds
-    ) -> tuple[float, np.ndarray, np.ndarray]:
+    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
         """`shared_prices` of an option, from the last ones on."""
         n_kinds, n = shared.f.shape[:2]
         entries = max(shared.f.shape[2], shared.g.shape[4], shared.g.shape[6])
         known = self._known_prices.get((option, weights))
         if known is None:
             effort = FIRST_EFFORT
-            known = np.zeros((n_kinds, n, len(shared.room))), np.zeros((3, n_kinds, n, entries))
+            places = max(shared.g.shape[2], *shared.f.shape[3:])
+            known = (
+                np.zeros((n_kinds, n, len(shared.room))),
+                np.zeros((3, n_kinds, n, entries)),
+                np.zeros((len(shared.ties), places)),
+            )
         else:
             effort = NEXT_EFFORT
         bound, *found = shared_prices(shared, *effort, *known)
         if np.isfinite(bound):
-            self._known_prices[option, weights] = found[0], found[1]
-        return float(bound), found[0], found[1]
+            self._known_prices[option, weights] = found[0], found[1], found[2]
+        return float(bound), found[0], found[1], found[2]
 
     @staticmethod
     def _divided_shared(
-        shared: SharedKinds, price: np.ndarray, shift: np.ndarray, parts: int
+        shared: SharedKinds, price: np.ndarray, shift: np.ndarray, tie: np.ndarray, parts: int
     ) -> Floor:
-        """`_floor` where all kinds pay for how their choices differ."""
+        """`_floor` where all kinds pay for how their choices differ, and for tiles that wait."""
         costs, starts = [], []
         scale = np.maximum(shared.room, 1.0)
         counts = shared.counts.tolist()
         for k, count in enumerate(counts):
             f, g = shared.f[k].copy(), shared.g[k].copy()
+            add_ties(shared, f, g, tied_charges(shared, tie, k), k)
             add_shifts(f, g, shift, k, count)
             costs.append(KindCosts(f, g, occupancy_of(shared, k)))
             starts.append(price[k] / (count * scale))
@@ -336,7 +351,7 @@ def _divided(
 ) -> Floor:
     """`_floor` of `counts` [kind] tiles with placements divided, from prices `starts` on."""
     running = [
-        _kind_threads().submit(divided_bound, *cost, PRICE_ROUNDS, parts, np.inf, start)
+        _kind_threads().submit(divided_bound, *cost[:3], PRICE_ROUNDS, parts, np.inf, start)
         for cost, start in zip(costs, starts, strict=True)
     ]
     wait(running)

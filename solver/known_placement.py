@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from cost.kind_paths import weigh_table
 from solver.fitting import fitting_places
 from solver.kind_tables import KindTables
 from solver.mapping_searches import MappedTile
@@ -35,10 +34,7 @@ class KnownPlacement(SharpenedCosts):
             if not np.isfinite(floor):
                 return None
             known = self._costs(option, weights)
-            costs = [
-                Costs(f, g, [p if p is None else weigh_table(p, *weights) for p in kind.pairs])
-                for kind, (f, g, _) in zip(kinds, known, strict=True)
-            ]
+            costs = [Costs(f, g, pairs) for f, g, _, pairs in known]
             beyond = [self._beyond(option, kind, weights) for kind in kinds]
             found = fitting_places(
                 tiling.graph,

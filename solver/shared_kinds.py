@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from cost.capacity_bound import Occupancy
-from cost.shared_prices import SharedKinds
+from cost.shared_prices import PLACE_LEFT, PLACE_MADE, PLACE_SECOND, SharedKinds
+from cost.stack_graph import StackGraph
 from cost.stack_tiles import StackTiling
-from solver.kind_tables import KindTables
+from solver.kind_tables import KindTables, fetching_edge
 from solver.occupancy import beside_maps, by_entry
 
 NOWHERE = (-1,)
@@ -18,11 +19,15 @@ NOWHERE = (-1,)
 
 
 class KindCosts(NamedTuple):
-    """Weighted cost tables f and g of a kind of tile, and what its placements occupy."""
+    """Weighted cost tables f and g of a kind of tile, and what its placements occupy.
+
+    `pairs` [layer]: the same of layers with two producers, see `KindTables`.
+    """
 
     f: np.ndarray
     g: np.ndarray
     occupancy: Occupancy | None
+    pairs: Sequence[np.ndarray | None] = ()
 
 
 def cache_places(kinds: Sequence[KindTables]) -> tuple[list[tuple[int, ...]], ...]:
@@ -59,12 +64,20 @@ def shared_kinds(
     f = np.full((len(kinds), n, n_w, n_i, n_o), np.inf)
     g = np.full((len(kinds), n, n_p, n_i, n_h, 1, n_v), np.inf)
     fetch_mem = np.full((len(kinds), n, n_p), -1, dtype=np.int64)
-    for k, (kind, (cost_f, cost_g, _)) in enumerate(zip(kinds, costs, strict=True)):
+    paired = [e for e in range(n) if any(kind.pairs[e] is not None for kind in kinds)]
+    n_s = max(len(places) for places in kinds[0].seconds)
+    pairs = np.full((len(kinds), len(paired), n_p, n_s, n_i, n_h, 1, n_v), np.inf)
+    for k, (kind, (cost_f, cost_g, _, cost_pairs)) in enumerate(zip(kinds, costs, strict=True)):
         f[k] = cost_f
         fetch_mem[k, :, : cost_g.shape[1]] = known[k].fetch_mem
         for e in range(n):
             table = _by_place(cost_g[e], kind, e, len(h_places[e]), len(v_places[e]))
             g[k, e, : len(table), :, : table.shape[2], 0, : table.shape[3]] = table
+        for q, e in enumerate(paired):
+            both = cost_pairs[e]
+            for s in range(0 if both is None else both.shape[1]):
+                table = _by_place(both[:, s], kind, e, len(h_places[e]), len(v_places[e]))
+                pairs[k, q, : len(table), s, :, : table.shape[2], 0, : table.shape[3]] = table
     h_mem, v_mem = by_entry(h_places, n_h), by_entry(v_places, n_v)
 
     def stacked(name: str) -> np.ndarray:
@@ -104,7 +117,33 @@ def shared_kinds(
         stairs=stairs,
         step_costs=np.concatenate([x.step_costs for x in known]),
         step_bits=np.concatenate([x.step_bits for x in known]),
+        ties=_ties(tiling.graph, kinds),
+        pairs=pairs,
+        pair_of=np.array([paired.index(e) if e in paired else -1 for e in range(n)]),
     )
+
+
+def _ties(graph: StackGraph, kinds: Sequence[KindTables]) -> np.ndarray:
+    """Places that are the same though no path from layer to layer knows, as in `SharedKinds`."""
+    found = []
+    for k, kind in enumerate(kinds):
+
+        def left(edge: int, kind: KindTables = kind) -> tuple[int, int]:
+            e = graph.edges[edge].layer
+            return e, PLACE_LEFT if kind.primary[e] == edge else PLACE_SECOND
+
+        for e, into in enumerate(graph.edges_into):
+            for i in into if kind.runs[e] else ():
+                t, reader = graph.edges[i].tensor, left(i)
+                if kind.kind.tensor_bits[t] == 0 or (kind.linked[e] and reader[1] == PLACE_LEFT):
+                    continue
+                if t < len(graph.layers):
+                    found.append((k, t, PLACE_MADE, *reader))
+                    continue
+                first = fetching_edge(graph, kind.kind, t)
+                if first not in (i, -1):
+                    found.append((k, *left(first), *reader))
+    return np.array(found, dtype=np.int64).reshape(-1, 5)
 
 
 def _by_place(table: np.ndarray, kind: KindTables, e: int, n_h: int, n_v: int) -> np.ndarray:
@@ -123,14 +162,31 @@ def _by_place(table: np.ndarray, kind: KindTables, e: int, n_h: int, n_v: int) -
     return np.repeat(table[..., :1], n_v, axis=3)
 
 
+def tied(kind: KindTables, cost: KindCosts, charges: np.ndarray) -> np.ndarray:
+    """g of a kind of tile with `charges` [slot, layer, place] of `tied_charges`."""
+    out = cost.g.copy()
+    for e, both in enumerate(cost.pairs):
+        if both is not None:
+            second = charges[PLACE_SECOND, e, : both.shape[1], None, None, None, None]
+            least = (both + second).min(axis=1)
+            p, i, a, b, c = least.shape
+            closed = np.isinf(out[e, :p, :i, :a, :b, :c])
+            out[e, :p, :i, :a, :b, :c] = np.where(closed, np.inf, least)
+    out += charges[PLACE_LEFT, :, : out.shape[1], None, None, None, None]
+    return out
+
+
 def through_entries(
-    shared: SharedKinds, k: int, kind: KindTables, cost_g: np.ndarray, through_g: np.ndarray
+    base_g: np.ndarray, kind: KindTables, cost_g: np.ndarray, through_g: np.ndarray
 ) -> np.ndarray:
-    """Least costs through the entries of `cost_g`, from those on shared axes; of its shape."""
+    """Least costs through the entries of `cost_g`, of its shape.
+
+    From those on shared axes, where the entries themselves cost `base_g`.
+    """
     out = np.full(cost_g.shape, np.inf)
     for e in range(len(cost_g)):
         n_p = cost_g.shape[1]
-        rise = [_as_before(table[e, :n_p, :, :, 0], kind, e) for table in (through_g, shared.g[k])]
+        rise = [_as_before(table[e, :n_p, :, :, 0], kind, e) for table in (through_g, base_g)]
         a, b, c = (len(places[e]) for places in (kind.h_use, kind.h_make, kind.v))
         some = cost_g[e, :, :, :a, :b, :c]
         open_ = np.isfinite(some)

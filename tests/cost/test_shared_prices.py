@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from cost.capacity_bound import capacity_prices, occupied
-from cost.shared_prices import SharedKinds, add_shifts, occupancy_of, shared_prices
+from cost.shared_prices import (
+    PLACE_LEFT,
+    PLACE_SECOND,
+    SharedKinds,
+    add_shifts,
+    add_ties,
+    occupancy_of,
+    shared_prices,
+    tied_charges,
+)
 from tests.cost.random_stairs import NO_STAIRS, random_stairs, rise_within
 
 N, N_MEM = 2, 3
@@ -14,14 +23,29 @@ N, N_MEM = 2, 3
 COUNTS = (1.0, 4.0, 2.0)
 
 
-def random_kinds(rng: np.random.Generator, *, stairs: bool = False) -> SharedKinds:
-    """Three kinds of tile of two layers that like their caches in different memories."""
+def random_kinds(
+    rng: np.random.Generator, *, stairs: bool = False, tied: bool = False
+) -> SharedKinds:
+    """Three kinds of tile of two layers that like their caches in different memories.
+
+    If `tied` the second layer reads what the first one has fetched, too.
+    """
     n_kinds, n_w, n_io, n_cache, dram = len(COUNTS), 2, 2, 3, N_MEM - 1
     f = rng.uniform(1, 10, (n_kinds, N, n_w, n_io, n_io))
     g = rng.uniform(0, 5, (n_kinds, N, n_io, n_io, n_cache, 1, n_cache))
     f[:, :, 0] *= 0.3
     g += rng.uniform(0, 20, (n_kinds, N, 1, 1, n_cache, 1, 1))
     g += rng.uniform(0, 20, (n_kinds, N, 1, 1, 1, 1, n_cache))
+    pairs = np.zeros((n_kinds, int(tied), n_io, n_io, *g.shape[3:]))
+    ties = np.zeros((0, 5), dtype=np.int64)
+    if tied:
+        # Where it is cheap for the first layer it is dear for the second one.
+        likes = np.array([0.0, 15.0])
+        g[:, 0] += likes[:, None, None, None, None]
+        pairs[:, 0] = g[:, 1, :, None] + rng.uniform(0, 5, (n_kinds, 1, n_io, 1, 1, 1, 1))
+        pairs[:, 0] += likes[::-1, None, None, None, None]
+        g[:, 1] = pairs[:, 0].min(axis=2)
+        ties = np.array([(k, 0, PLACE_LEFT, 1, PLACE_SECOND) for k in range(n_kinds)])
     known = [random_stairs(rng, f.shape[1:]) if stairs and k else NO_STAIRS for k in range(n_kinds)]
     n_stairs = np.array([len(own["stairs"]) for own in known])
     steps = np.cumsum([0, *(len(own["step_costs"]) for own in known)])
@@ -54,6 +78,9 @@ def random_kinds(rng: np.random.Generator, *, stairs: bool = False) -> SharedKin
         stairs=table,
         step_costs=np.concatenate([own["step_costs"] for own in known]),
         step_bits=np.concatenate([own["step_bits"] for own in known]),
+        ties=ties,
+        pairs=pairs,
+        pair_of=np.array([-1, 0 if tied else -1]),
     )
 
 
@@ -72,14 +99,15 @@ def _least_of_kind(x: SharedKinds, k: int, shared: tuple[int, ...]) -> float:
     """Of one kind of tile, with weights and caches where `shared` (w, h, v by layer) says."""
     best = np.inf
     places = [shared[3 * e : 3 * e + 3] for e in range(N)]
-    for picks in product(range(2), repeat=2 * N):
+    for first, *picks in product(range(2), repeat=2 * N + 1):
         pick_f = np.array([(w, *picks[2 * e : 2 * e + 2]) for e, (w, _, _) in enumerate(places)])
         cost = sum(float(x.f[k, e][tuple(pick_f[e])]) for e in range(N))
         pick_g = []
         for e, (_, h, v) in enumerate(places):
             moves = x.g[k, e, :, pick_f[e, 1], h, 0, v]
-            # The first layer's input comes from wherever is cheapest.
-            p = int(moves.argmin()) if e == 0 else int(pick_f[e - 1, 2])
+            if e == 1 and len(x.ties):
+                moves = x.pairs[k, 0, :, first, pick_f[e, 1], h, 0, v]
+            p = first if e == 0 else int(pick_f[e - 1, 2])
             pick_g.append((p, pick_f[e, 1], h, 0, v))
             cost += float(moves[p])
         one = occupancy_of(x, k)
@@ -88,24 +116,26 @@ def _least_of_kind(x: SharedKinds, k: int, shared: tuple[int, ...]) -> float:
     return best
 
 
-def first_prices(x: SharedKinds) -> tuple[np.ndarray, np.ndarray]:
+def first_prices(x: SharedKinds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """None at all."""
-    return np.zeros((len(COUNTS), N, N_MEM)), np.zeros((3, len(COUNTS), N, 3))
+    shift = np.zeros((3, len(COUNTS), N, 3))
+    return np.zeros((len(COUNTS), N, N_MEM)), shift, np.zeros((len(x.ties), 2))
 
 
+@pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize(("seed", "stairs"), [*product(range(8), (False, True))])
-def test_no_placement_costs_less(seed: int, stairs: bool) -> None:
+def test_no_placement_costs_less(seed: int, stairs: bool, tied: bool) -> None:
     """The bound is at most the truth, above that of each kind alone, and does not fall later."""
-    x = random_kinds(np.random.default_rng(seed), stairs=stairs)
+    x = random_kinds(np.random.default_rng(seed), stairs=stairs, tied=tied)
     truth = least(x)
-    bound, price, shift = shared_prices(x, 400, 0.4, *first_prices(x))
+    bound, price, shift, tie = shared_prices(x, 400, 0.4, *first_prices(x))
     alone = sum(
         count * capacity_prices(x.f[k], x.g[k], occupancy_of(x, k), 60)[0]
         for k, count in enumerate(COUNTS)
     )
     assert bound <= truth * (1 + 1e-9)
     assert bound - alone >= 0.5 * (truth - alone) - 1e-9 * truth
-    again, _, _ = shared_prices(x, 60, 0.02, price, shift)
+    again = shared_prices(x, 60, 0.02, price, shift, tie)[0]
     assert bound * (1 - 1e-12) <= again <= truth * (1 + 1e-9)
     assert (price >= 0).all()
 
@@ -114,7 +144,7 @@ def test_no_placement_costs_less(seed: int, stairs: bool) -> None:
 def test_prices_of_choices_add_up_to_nothing(seed: int) -> None:
     """Where all kinds choose alike they pay nothing."""
     x = random_kinds(np.random.default_rng(seed))
-    _, _, shift = shared_prices(x, 200, 0.4, *first_prices(x))
+    _, _, shift, _ = shared_prices(x, 200, 0.4, *first_prices(x))
     assert np.abs(shift).max() > 0.1
     assert np.abs(shift.sum(axis=1)).max() < 1e-9 * np.abs(shift).max()
     charged = 0.0
@@ -130,3 +160,26 @@ def test_nothing_allowed_costs_infinitely_much() -> None:
     x = random_kinds(np.random.default_rng(0))
     x.f[1, 1] = np.inf
     assert shared_prices(x, 10, 0.4, *first_prices(x))[0] == np.inf
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_tile_that_waits_is_in_one_memory(seed: int) -> None:
+    """Who knows of it is nearer the truth, and pays nothing where both say the same place."""
+    x = random_kinds(np.random.default_rng(seed), tied=True)
+    free = x._replace(ties=x.ties[:0])
+    truth = least(x)
+    without = shared_prices(free, 400, 0.4, *first_prices(free))[0]
+    bound, price, shift, tie = shared_prices(x, 400, 0.4, *first_prices(x))
+    assert without < bound <= truth * (1 + 1e-9)
+    assert bound - without >= 0.5 * (truth - without)
+    for k in range(len(COUNTS)):
+        f, g = x.f[k].copy(), x.g[k].copy()
+        charges = tied_charges(x, tie, k)
+        add_ties(x, f, g, charges, k)
+        assert (f == x.f[k]).all()
+        for p, s in product(range(2), repeat=2):
+            paid = charges[PLACE_LEFT, 0, p] + charges[PLACE_SECOND, 1, s]
+            assert p != s or abs(paid) < 1e-12
+        assert np.allclose(g[0] - x.g[k, 0], charges[PLACE_LEFT, 0, :2, None, None, None, None])
+        seconds = charges[PLACE_SECOND, 1, :2, None, None, None, None]
+        assert np.allclose(g[1], (x.pairs[k, 0] + seconds).min(axis=1))

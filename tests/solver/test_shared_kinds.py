@@ -52,10 +52,10 @@ def test_no_placement_of_all_kinds_costs_less(case: tuple[ChoiceBuilder, StackOp
     plan = model.plan(solver)
     through = builder._through(option, WEIGHTS)
     below = sum(
-        kind.kind.count * own for kind, (_, _, own, _) in zip(choices.tables, through, strict=True)
+        kind.kind.count * some.least for kind, some in zip(choices.tables, through, strict=True)
     )
     for (k, e), layer in plan.layers.items():
-        kind, (through_f, through_g, own, _) = choices.tables[k], through[k]
+        kind, (through_f, through_g, own, *_) = choices.tables[k], through[k]
         at = builder._entry(kind, e, layer.memories)
         moves = builder._phase_entry(kind, e, plan.phases[k, e].memories)
         for some in (through_f[(e, *at)], through_g[tuple(moves)]):
