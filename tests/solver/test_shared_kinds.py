@@ -1,6 +1,7 @@
 """Bounds that know what kinds of tile share, on options of the catalogue, against CP-SAT."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,13 +9,15 @@ from ortools.sat.python import cp_model
 
 from cost.overlap import OverlapMode
 from cost.rules import EXACT
+from cost.shared_prices import SharedKinds
 from problems import load_problem
 from solver.choices import ChoiceBuilder
 from solver.limits import SearchLimits
 from solver.model import ScheduleModel
 from solver.open_options import OptionState
-from solver.option_steps import OptionSteps
+from solver.option_steps import SHARPENED, OptionSteps
 from solver.prepare import cost_tables, search_limits
+from solver.shared_kinds import shared_kinds
 from solver.stack_option import StackOption
 
 WEIGHTS = (1.0, 20.0)
@@ -111,3 +114,26 @@ def test_one_kind_of_tile_shares_nothing() -> None:
     assert builder._shared(option, builder._costs(option, WEIGHTS)) is None
     cached = replace(option, tile_x=60, tile_y=40, mode=OverlapMode.FULLY_CACHED)
     assert builder._shared(cached, builder._costs(cached, WEIGHTS)) is not None
+
+
+def test_an_add_reads_both_tiles_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound of a residual block is close to its optimum, and was not without ties."""
+    tables = cost_tables(load_problem("resnet-18@meta-proto-df"), EXACT)
+    dram, weights = tables.domains.dram, (0.0, 1.0)
+    option = StackOption((2, 3, 4, 5, 6), 24, 16, OverlapMode.FULLY_CACHED, dram, dram, -1)
+    builder = ChoiceBuilder(tables)
+    bound = builder.sharpen(option, weights, np.inf)
+    steps = OptionSteps(builder, search_limits(None, None, 0), hasty=False)
+    state = OptionState(option=option, floor=(0.0, 0.0))
+    state.stage[weights] = SHARPENED
+    while weights not in state.solved:
+        steps.tighten(state, weights, np.inf, np.inf)
+    optimum = state.bound(weights)
+    assert optimum * (1 - 1e-3) < bound <= optimum * (1 + 1e-9)
+
+    def without_ties(*args: Any) -> SharedKinds | None:
+        found = shared_kinds(*args)
+        return found and found._replace(ties=found.ties[:0])
+
+    monkeypatch.setattr("solver.known_costs.shared_kinds", without_ties)
+    assert ChoiceBuilder(tables).sharpen(option, weights, np.inf) < 0.97 * bound
