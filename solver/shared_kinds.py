@@ -124,9 +124,15 @@ def shared_kinds(
 
 
 def _ties(graph: StackGraph, kinds: Sequence[KindTables]) -> np.ndarray:
-    """Places that are the same though no path from layer to layer knows, as in `SharedKinds`."""
+    """Places that are the same though no path from layer to layer knows, as in `SharedKinds`.
+
+    They are told by their numbers, so only where both may be in the same memories.
+    """
     found = []
     for k, kind in enumerate(kinds):
+
+        def places(e: int, slot: int, kind: KindTables = kind) -> tuple[int, ...]:
+            return (kind.outputs, kind.producers[e], kind.seconds[e])[slot]
 
         def left(edge: int, kind: KindTables = kind) -> tuple[int, int]:
             e = graph.edges[edge].layer
@@ -137,12 +143,14 @@ def _ties(graph: StackGraph, kinds: Sequence[KindTables]) -> np.ndarray:
                 t, reader = graph.edges[i].tensor, left(i)
                 if kind.kind.tensor_bits[t] == 0 or (kind.linked[e] and reader[1] == PLACE_LEFT):
                     continue
-                if t < len(graph.layers):
-                    found.append((k, t, PLACE_MADE, *reader))
-                    continue
-                first = fetching_edge(graph, kind.kind, t)
-                if first not in (i, -1):
-                    found.append((k, *left(first), *reader))
+                maker = t, PLACE_MADE
+                if t >= len(graph.layers):
+                    first = fetching_edge(graph, kind.kind, t)
+                    if first in (i, -1):
+                        continue
+                    maker = left(first)
+                if places(*maker) == places(*reader):
+                    found.append((k, *maker, *reader))
     return np.array(found, dtype=np.int64).reshape(-1, 5)
 
 
