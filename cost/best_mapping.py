@@ -8,9 +8,11 @@ from math import ceil, floor
 
 import numpy as np
 
-from cost.chain_state import TOLERANCE, SearchTables
+from cost.chain_state import TOLERANCE
 from cost.layer_model import LayerModel
-from cost.mapping_search import MappingPoint, Walk
+from cost.mapping_search import MappingPoint, Walk, weigh_point
+from cost.met_soon import met_soon
+from cost.search_bounds import root_bound
 from cost.search_input import Aim, Prepared, SearchInput, budget_of, prepare, search_tables
 
 NODES_A_STEP = 2_000
@@ -19,6 +21,9 @@ WIDENING = (1e-9, 1e-4, 1e-3, 5e-3, 2e-2, 1e-1, 0.5, np.inf)
 """Relative distances from the lower bound at which a best mapping is looked for in turn."""
 WIDEST = 0.5
 """The last but one where cycles alone count: distances begin with a few, and grow fourfold."""
+NEAR = 0.05
+"""Relative distance from the lower bound within which a known mapping is the reach at once: most
+such are the best, or close."""
 
 
 class BestSearch:
@@ -36,10 +41,12 @@ class BestSearch:
         weights: tuple[float, float],
         bound: float,
         budget: np.ndarray | None = None,
+        known: float = np.inf,
     ) -> None:
         """Bound the cost by a mix of views; `bound` is what the caller knows of it.
 
-        `budget` [memory]: bits free for the layer-tile, all there are if None.
+        `budget` [memory]: bits free for the layer-tile, all there are if None. `known`: what some
+        mapping costs that the caller has; if none is cheaper, there may be no `point` in the end.
         """
         self._model, self._levels = model, levels
         self._sizes, self._weights, self._budget = sizes, weights, budget
@@ -54,6 +61,10 @@ class BestSearch:
         self._least = self.bound = self._whole(max(bound, mixed))
         self.done = not np.isfinite(self._least)
         self.point: MappingPoint | None = None
+        """The best mapping, once `done`; None if nothing fits, or costs less than what is known."""
+        self._known = known
+        self._met: MappingPoint | None = None
+        """One that does for a beginning."""
 
     def step(self) -> int:
         """Look further until it took some effort; returns the nodes looked at.
@@ -67,6 +78,10 @@ class BestSearch:
                 root = root_bound(self._ready.tables, np.array(self._levels, dtype=np.int64))
                 self._least = self.bound = self._whole(max(self._least, root))
                 self.done = not np.isfinite(root)
+                if self._is_whole and self._met is None and not self.done:
+                    # With energy of no account good mappings abound.
+                    subject = self._model, self._sizes, self._levels
+                    self._met = met_soon(*subject, self._weights, self._budget)
             if self._walk is not None:
                 self._walk.resume(self._within(self._ready, self._cutoff))
         while not self.done and self._ready is not None and effort < NODES_A_STEP:
@@ -84,7 +99,9 @@ class BestSearch:
             self._turn += 1
             if points:
                 self.point = points[0]
-            self.done = bool(points) or cutoff == np.inf
+            elif cutoff >= self._most and self._most < self._known:
+                self.point = self._met
+            self.done = bool(points) or cutoff >= self._most
             self.bound = max(self.bound, self._beyond(cutoff))
         if self.done:
             self._ready = None
@@ -109,11 +126,20 @@ class BestSearch:
             self._walk.rest()
 
     @property
+    def _most(self) -> float:
+        """What the best mapping costs at most."""
+        met = np.inf if self._met is None else weigh_point(self._weights, self._met)
+        return min(met, self._known)
+
+    @property
     def _cutoff(self) -> float:
+        most = self._most
+        if most <= self._least * (1 + NEAR):
+            return most
         if not self._is_whole:
-            return self._least * (1 + WIDENING[self._turn])
+            return min(self._least * (1 + WIDENING[self._turn]), most)
         cutoff = self._least + self._weights[1] * (4**self._turn - 1)
-        return cutoff if cutoff <= self._least * (1 + WIDEST) else np.inf
+        return min(cutoff, most) if cutoff <= self._least * (1 + WIDEST) else most
 
     @property
     def _is_whole(self) -> bool:
@@ -167,11 +193,3 @@ def best_mapping(
         if pause is not None:
             pause()
     return search_.point
-
-
-def root_bound(tables: SearchTables, levels: np.ndarray) -> float:
-    """Weighted bound of every mapping."""
-    last = len(tables.tables.products) - 1
-    root = tables.weighted_to_go[tuple(levels - 1)][last]
-    most = float((root + tables.latency_weight * tables.view_constants).max())
-    return most + tables.energy_weight * float(tables.tables.fixed_pj)

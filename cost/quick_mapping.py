@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 
 import numpy as np
 
-from cost.best_mapping import BestSearch, root_bound
+from cost.best_mapping import BestSearch
 from cost.layer_model import LayerModel
 from cost.least_energy import TooManyChainsError, least_energy_mapping
-from cost.mapping_search import MappingPoint, Walk, weigh_point
-from cost.search_input import Aim, budget_of, mixed_bound, search_tables
+from cost.mapping_search import MappingPoint, weigh_point
+from cost.met_soon import met_soon
+from cost.search_input import mixed_bound
 
-SHORT_REACH, SHORT_TURNS, NODES_A_SHORT_TURN = (0.1, np.inf), 5, 300
-"""A short search: relative distances from the lower bound, turns for each, nodes in a turn."""
 NODES_A_SHORT_SEARCH = 20_000
-"""Nodes of the search that follows where it finds nothing."""
+"""Nodes of a search near the lower bound where no mapping is met soon."""
 NEAR = 0.01
 """Relative distance from a lower bound at which a mapping of least energy will do."""
 FEW_LABELS = 100_000
@@ -66,25 +64,12 @@ def short_search(
 ) -> MappingPoint | None:
     """A mapping of little weighted cost, soon; None if a short search finds none.
 
-    `budget` [memory]: bits free for the layer-tile, all there are if None.
-
-    At first no operand may take more than its share of what is free: then most that is looked
-    at fits. Where nothing does, what is nearest to the lower bound is next.
+    `budget` [memory]: bits free for the layer-tile, all there are if None. Where no mapping is met
+    soon, what is nearest to the lower bound is next.
     """
-    aim = Aim(weights=weights, weighted_only=True, shared_out=True)
-    counts = np.array(levels, dtype=np.int64)
-    ready = search_tables(model, sizes, counts, aim, budget_of(model, budget))
-    if ready.fits:
-        least = root_bound(ready.tables, counts)
-        for reach in SHORT_REACH:
-            tables = ready.tables._replace(weighted_cutoff=least * (1 + reach))
-            walk = Walk(model, replace(ready, tables=tables), levels, 256)
-            for _ in range(SHORT_TURNS):
-                ended = walk.turn(NODES_A_SHORT_TURN)
-                if ended or walk.found:
-                    break
-            if walk.found:
-                return walk.points()[0]
+    met = met_soon(model, sizes, levels, weights, budget)
+    if met is not None:
+        return met
     nearest = BestSearch(model, sizes, levels, weights, 0.0, budget)
     effort = 0
     while not nearest.done and effort < NODES_A_SHORT_SEARCH:

@@ -15,12 +15,17 @@ from typing import Any
 
 from problems.errors import ProblemError
 from solver.objective import Objective
-from solver.schedule_file import STEP_KEYS, known_keys, list_of, number_of
+from solver.schedule_file import LIMIT_KEYS, STEP_KEYS, known_keys, list_of, number_of
 
 RELATIVE_TOLERANCE = 1e-9
 BOUND_ROUNDING = Fraction(1, 10**12)
 HalfPlane = tuple[Fraction, Fraction, Fraction]
 """energy weight * E + latency weight * L >= bound."""
+AXES: tuple[HalfPlane, ...] = (
+    (Fraction(1), Fraction(0), Fraction(0)),
+    (Fraction(0), Fraction(1), Fraction(0)),
+)
+"""No cost is below 0."""
 Node = tuple[int, str]
 """Number of a cut, and the memory that the map there lies in (MEMORY or MEMORY:LAYER)."""
 
@@ -70,9 +75,12 @@ def certificate_faults(
         if min(energy, latency) < 0 or max(energy, latency) == 0:
             yield f"{where}: weights {energy!r} and {latency!r} prove nothing"
             continue
+        plane = Fraction(energy), Fraction(latency), Fraction(bound)
+        limits = _limits(step, where)
+        yield from _limit_faults(limits, plane, planes, where)
         yield from _potential_faults(_potentials(step, where), bound, frame, where)
-        yield from _answer_faults(step, (energy, latency), frame, where)
-        planes.append((Fraction(energy), Fraction(latency), Fraction(bound)))
+        yield from _answer_faults(step, (energy, latency), frame, limits, where)
+        planes.append(plane)
     stated = Fraction(number_of(document, "best_bound"))
     proven = proven_bound(planes, objective)
     if proven < stated * (1 - BOUND_ROUNDING):
@@ -93,6 +101,39 @@ def _potentials(step: Mapping[str, Any], where: str) -> dict[Node, float]:
             raise ProblemError("expected CUT:MEMORY", key=f"{where}.potentials.{key}")
         potentials[int(cut), memory] = number_of(found, key, f"{where}.potentials")
     return potentials
+
+
+def _limits(step: Mapping[str, Any], where: str) -> list[HalfPlane]:
+    """The limits of a step: weighted costs, and how high they may be."""
+    found = []
+    for number, limit in enumerate(list_of(step, "limits", where) if "limits" in step else ()):
+        here = f"{where}.limits[{number}]"
+        if not isinstance(limit, dict):
+            raise ProblemError("expected an object", key=here)
+        known_keys(limit, LIMIT_KEYS, here)
+        energy, latency, most = (Fraction(number_of(limit, key, here)) for key in LIMIT_KEYS)
+        found.append((energy, latency, most))
+    return found
+
+
+def _limit_faults(
+    limits: Sequence[HalfPlane], plane: HalfPlane, before: Sequence[HalfPlane], where: str
+) -> Iterator[str]:
+    """Schedules that a step says nothing of must cost its bound by the steps before."""
+    if not limits:
+        return
+    cut_off = list(_vertices([*before, *AXES], plane))
+    if min(plane[:2]) == 0:
+        yield f"{where}: limits, though it is about one cost alone"
+        return
+    for number, (energy, latency, most) in enumerate(limits):
+        if min(energy, latency) < 0:
+            yield f"{where}.limits[{number}]: weights below 0"
+        elif any(energy * e + latency * c > most for e, c in cut_off):
+            yield (
+                f"{where}.limits[{number}]: schedules beyond {float(most)!r} may cost less than "
+                f"the bound for all that the steps before prove"
+            )
 
 
 def _potential_faults(
@@ -120,15 +161,26 @@ def _potential_faults(
 
 
 def _answer_faults(
-    step: Mapping[str, Any], weights: tuple[float, float], frame: Frame, where: str
+    step: Mapping[str, Any],
+    weights: tuple[float, float],
+    frame: Frame,
+    limits: Sequence[HalfPlane],
+    where: str,
 ) -> Iterator[str]:
-    """The answer is a schedule like any other: what a step claims must hold for it too."""
+    """The answer is a schedule like any other: what a step claims must hold for it too.
+
+    Of single stacks it claims something only where the schedule keeps to its limits.
+    """
     potentials = _potentials(step, where)
     costs = [weights[0] * s.energy_pj + weights[1] * s.latency_cycles for s in frame.answer]
     slack = RELATIVE_TOLERANCE * sum(costs)
     bound = number_of(step, "bound", where)
     if frame.answer and bound > sum(costs) + slack:
         yield f"{where}: bound {bound!r}, but the answer itself costs {sum(costs)!r}"
+    total_pj = sum(Fraction(stack.energy_pj) for stack in frame.answer)
+    total_cycles = sum(Fraction(stack.latency_cycles) for stack in frame.answer)
+    if any(a * total_pj + b * total_cycles > most for a, b, most in limits):
+        return
     for stack, cost in zip(frame.answer, costs, strict=True):
         ends = [f"{cut}:{memory}" for cut, memory in (stack.tail, stack.head)]
         if stack.tail not in potentials or stack.head not in potentials:
@@ -152,18 +204,20 @@ def proven_bound(planes: Sequence[HalfPlane], objective: Objective) -> Fraction:
     if objective is Objective.LATENCY:
         sums = [bound / latency for energy, latency, bound in planes if energy == 0]
         return max([Fraction(0), *sums])
-    everything = [
-        *planes,
-        (Fraction(1), Fraction(0), Fraction(0)),
-        (Fraction(0), Fraction(1), Fraction(0)),
-    ]
-    products = [
-        energy * latency
-        for energy, latency in _crossings(everything)
-        if all(a * energy + b * latency >= bound for a, b, bound in everything)
-    ]
     # Rays of the polygon run along the axes, where the product does not fall.
-    return min(products)
+    return min(energy * latency for energy, latency in _vertices([*planes, *AXES]))
+
+
+def _vertices(
+    planes: Sequence[HalfPlane], below: HalfPlane | None = None
+) -> Iterator[tuple[Fraction, Fraction]]:
+    """Vertices of the polygon beyond half-planes, and on or below another."""
+    sides = list(planes) if below is None else [*planes, below]
+    for energy, latency in _crossings(sides):
+        if below is not None and below[0] * energy + below[1] * latency > below[2]:
+            continue
+        if all(a * energy + b * latency >= bound for a, b, bound in planes):
+            yield energy, latency
 
 
 def _crossings(planes: Sequence[HalfPlane]) -> Iterator[tuple[Fraction, Fraction]]:

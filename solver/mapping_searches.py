@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -146,7 +146,11 @@ class MappingSearches:
         search = self._searches.get(tile)
         if search is None:
             budget = None if tile.budget is None else np.array(tile.budget)
-            search = BestSearch(*self._subject(tile), tile.weights, bound, budget)
+            most = min(
+                (weigh_point(tile.weights, one.point) for one in self._known_minima(tile)),
+                default=np.inf,
+            )
+            search = BestSearch(*self._subject(tile), tile.weights, bound, budget, most)
             self._searches[tile] = search
         return search
 
@@ -155,7 +159,17 @@ class MappingSearches:
         del self._searches[tile]
         self._efforts.get((*tile.key.like, tile.budget), {}).pop(tile.memories, None)
         costs = self._costs[tile.key.like, tile.weights, tile.budget]
-        costs[tile.memories] = self._keep(tile, search.point)
+        points = self._split(tile, search.point)
+        if not points:
+            # Nothing is better than what is best under other weights.
+            known = (one.point for one in self._known_minima(tile))
+            best = min(known, key=lambda p: weigh_point(tile.weights, p), default=None)
+            points = () if best is None else (best,)
+        costs[tile.memories] = self._keep(tile, points)
+
+    def _known_minima(self, tile: MappedTile) -> Sequence[KnownMinimum]:
+        """What is known of a tile under all weights."""
+        return self._minima.get((tile.key.like, tile.budget), {}).get(tile.memories, ())
 
     def step_all(self, bounds: Mapping[MappedTile, float]) -> bool:
         """`step` for tiles with their bounds, on all cores; False if all are known.
@@ -251,7 +265,7 @@ class MappingSearches:
             # The order of loops, which is what takes searching, matters to latency alone.
             with suppress(TooManyChainsError):
                 point = least_energy_mapping(*self._subject(tile), budget, MOST_CHAINS)
-                costs[tile.memories] = self._keep(tile, point)
+                costs[tile.memories] = self._keep(tile, self._split(tile, point))
                 self._spend(0)
                 return 0
         known = max(bound, costs.get(tile.memories, 0.0))
@@ -265,9 +279,9 @@ class MappingSearches:
         self._spend(effort)
         return effort
 
-    def _keep(self, tile: MappedTile, found: MappingPoint | None) -> float:
-        """Remember the best mapping that a search ended with; its weighted cost."""
-        self._best[tile] = points = self._split(tile, found)
+    def _keep(self, tile: MappedTile, points: tuple[MappingPoint, ...]) -> float:
+        """Remember the best mapping that a search ended with, or none; its weighted cost."""
+        self._best[tile] = points
         if not points:
             return np.inf
         cost = weigh_point(tile.weights, points[0])

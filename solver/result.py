@@ -24,14 +24,24 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """A weighted cost of at `most` so much, in weighted pJ and cycles."""
+
+    energy_weight: float
+    latency_weight: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedBound:
     """Proof step: energy_weight * pJ + latency_weight * cycles >= bound for every schedule
     of the space that is better than the answer.
 
     `potentials` maps a cut "LAYER:MEMORY" (layers before it, memory of the map there) to
     a number; every stack option's weighted lower bound is at least the difference of the
-    potentials at its ends, up to `slack`. `survivors` are the options that the tables
-    alone could not discard and CP-SAT decided.
+    potentials at its ends. That is so for options with which a schedule may keep to all `limits`:
+    by the steps before, one that does not costs at least the bound. `survivors` are the options
+    that the tables alone could not discard and CP-SAT decided.
     """
 
     energy_weight: float
@@ -39,6 +49,7 @@ class WeightedBound:
     bound: float
     potentials: dict[str, float]
     survivors: int
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

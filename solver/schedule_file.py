@@ -24,7 +24,8 @@ TOP_KEYS = (
     *("energy_pj", "latency_cycles", "edp", "best_bound", "gap", "tolerance", "seconds"),
     *("space", "stacks", "certificate", "phase_seconds", "option_counts", "trace"),
 )
-STEP_KEYS = ("energy_weight", "latency_weight", "bound", "potentials", "survivors")
+STEP_KEYS = ("energy_weight", "latency_weight", "bound", "potentials", "survivors", "limits")
+LIMIT_KEYS = ("energy_weight", "latency_weight", "most")
 _STACK_KEYS = (
     *("layers", "tile", "mode", "source", "carried", "target", "weights"),
     *("arrival_energy_pj", "arrival_latency_cycles", "placements"),
@@ -75,6 +76,9 @@ def result_to_dict(result: Result) -> dict[str, Any]:
                 # A cut that cannot be reached has no potential, and JSON no infinity.
                 "potentials": {k: v for k, v in step.potentials.items() if math.isfinite(v)},
                 "survivors": step.survivors,
+                "limits": [
+                    {key: getattr(limit, key) for key in LIMIT_KEYS} for limit in step.limits
+                ],
             }
             for step in result.proof
         ],

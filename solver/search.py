@@ -12,7 +12,6 @@ import numpy as np
 from cost.schedule import Schedule
 from problems.errors import InfeasibleError
 from solver.choices import ChoiceBuilder
-from solver.halfplanes import HalfPlanes
 from solver.infeasible import explain_infeasible
 from solver.late_rules import ByRules, LateRules
 from solver.limits import SearchLimits, StoppedError
@@ -21,12 +20,13 @@ from solver.option_plan import OptionPlan
 from solver.option_steps import plan_cost
 from solver.part_space import MANY_OPTIONS, efficient_part, is_sparse, survivors, thinned_part
 from solver.plunge import plunge
+from solver.proof import Proof
 from solver.prune import Pool, make_pool
 from solver.refine import refine_by_layer, refine_within
-from solver.result import Result, Space, Status, TracePoint, WeightedBound
+from solver.result import Result, Space, Status, TracePoint
 from solver.scout import OPENING_SIZES, Scout, floor_of, opening_ranges, tangent
 from solver.screen import Screen
-from solver.space import StackRange, has_path, node_text
+from solver.space import StackRange, has_path
 from solver.stack_tables import StackTables
 from solver.weighted import WeightedOptimum, WeightedSolver
 from solver.write_out import write_out
@@ -62,13 +62,12 @@ class Search:
         self.plans: tuple[OptionPlan, ...] = ()
         self.point: tuple[float, float] | None = None
         self.bound = 0.0
-        self.proof: list[WeightedBound] = []
+        self.proof = Proof(tables.problem, objective)
         self.trace: list[TracePoint] = []
         self.seconds: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self._phase_start = self.started
         self._heard: WeightedOptimum | None = None
-        self.planes = HalfPlanes()
         self.opening: Scout | None = None
         """Who found the schedule to have before the clock may run out."""
         self.by_rules: ByRules | None = None
@@ -136,14 +135,14 @@ class Search:
             if self.point is None:
                 raise self._infeasible()
         except (StoppedError, KeyboardInterrupt):
-            if pool is not None and not self.proof:
+            if pool is not None and not self.proof.steps:
                 self._raise_bound(pool.lower_bound(self.objective))
             self._phase("stopped")
-            if pool is not None and not self.proof:
-                self._prove_floors(pool)
+            if pool is not None and not self.proof.steps:
+                self.proof.add_floors(pool, self.slants)
             if self._heard is not None:
                 # The bound so far has its potentials, too.
-                self._prove(self._heard)
+                self.proof.add(self._heard)
             status = Status.FEASIBLE if self.point is not None else Status.UNKNOWN
         return self._result(status)
 
@@ -234,70 +233,37 @@ class Search:
     def _decide(self, pool: Pool) -> None:
         """Close the gap by weighted solves over the options left."""
         solver = WeightedSolver(pool, self.builder, self.limits, self._consider, self._hear_bound)
-        planes = self.planes
+        proof = self.proof
         self._late_rules = LateRules(self.by_rules, self.limits)
         if pool.alive() == 0:
             self._raise_bound(self.incumbent)
-        energy, latency = floor_of(pool)
+        energy, _ = floor_of(pool)
         if np.isfinite(energy):
-            self._prove_floors(pool)
+            proof.add_floors(pool, self.slants)
         while np.isfinite(energy) and self.bound < self.incumbent * (1 - TOLERANCE / 10):
-            corner = planes.best_corner(self.objective)
-            self._raise_bound(float(self.objective.of(*corner)))
+            self._raise_bound(proof.bound())
             if self.bound >= self.incumbent * (1 - TOLERANCE / 10):
                 break
-            weights = tangent(self.objective, *corner)
+            weights = proof.turn(self.point)
             if not solver.options.states:
                 plunge(solver, weights, known=self._cost_of_best(weights))
                 pool.prune(self.objective, self.incumbent, weights)
                 if is_sparse(pool):
                     solver = solver.over(survivors(pool))
-            optimum = solver.minimise(weights, self._cost_of_best(weights))
+            left_out = proof.left_out(solver, weights, self.point)
+            optimum = solver.minimise(weights, proof.enough(weights, self.point), left_out)
             if not np.isfinite(optimum.bound):
                 break  # nothing fits
             self._take(optimum)
-            self._prove(optimum)
-            before = weights[0] * corner[0] + weights[1] * corner[1]
-            planes.add(*weights, optimum.bound)
-            if optimum.bound <= before * (1 + 1e-12) and self.objective is Objective.EDP:
-                # The corner is attained: it is a schedule, and the best there is.
-                self._raise_bound(float(self.objective.of(*planes.best_corner(self.objective))))
-                break
+            proof.add(optimum)
             if self.objective is not Objective.EDP:
                 self._raise_bound(optimum.bound)
                 break
-
-    def _prove_floors(self, pool: Pool) -> None:
-        """Put into the proof the bounds on energy, on latency, and on both as weighed so far."""
-        for weights in dict.fromkeys([(1.0, 0.0), (0.0, 1.0), *self.slants]):
-            ahead, _ = pool.ways(weights)
-            floor = ahead.get(pool.end, np.inf)
-            if np.isfinite(floor):
-                self.planes.add(*weights, floor)
-                self._prove(
-                    WeightedOptimum(
-                        weights=weights,
-                        bound=floor,
-                        cost=np.inf,
-                        plans=(),
-                        potentials=ahead,
-                        survivors=0,
-                    )
-                )
-
-    def _prove(self, optimum: WeightedOptimum) -> None:
-        self.proof.append(
-            WeightedBound(
-                energy_weight=optimum.weights[0],
-                latency_weight=optimum.weights[1],
-                bound=optimum.bound,
-                potentials={
-                    node_text(self.tables.problem, node): value
-                    for node, value in sorted(optimum.potentials.items())
-                },
-                survivors=optimum.survivors,
-            )
-        )
+            if proof.is_attained(optimum):
+                # It is the best there is.
+                self._raise_bound(proof.bound())
+                break
+            proof.remember(solver, weights)
 
     def _take(self, optimum: WeightedOptimum) -> None:
         """Keep the schedule of a weighted solve if it beats the incumbent."""
@@ -318,17 +284,14 @@ class Search:
             if so_far.bound > self.bound:
                 self._heard = so_far
                 self._raise_bound(so_far.bound)
-        elif self.planes.planes and np.isfinite(so_far.bound):
-            planes = self.planes.with_plane(*so_far.weights, so_far.bound)
-            bound = float(self.objective.of(*planes.best_corner(self.objective)))
-            if bound > self.bound:
-                self._heard = so_far
-                self._raise_bound(bound)
+        elif (bound := self.proof.bound(so_far)) > self.bound:
+            self._heard = so_far
+            self._raise_bound(bound)
         if self._late_rules is not None:
             late = self._late_rules.schedule(so_far.weights, self.bound, self.incumbent)
             if late is not None:
                 self._take_given(late)
-        return self._cost_of_best(so_far.weights)
+        return self.proof.enough(so_far.weights, self.point)
 
     def _cost_of_best(self, weights: tuple[float, float]) -> float:
         if self.point is None:
@@ -390,7 +353,7 @@ class Search:
             tolerance=TOLERANCE,
             seconds=0.0,
             space=self.space,
-            proof=tuple(self.proof),
+            proof=tuple(self.proof.steps),
             phase_seconds=self.seconds,
             option_counts=self.counts,
             trace=tuple(self.trace),

@@ -104,11 +104,18 @@ class WeightedSolver:
         """One over another pool: it knows the mappings, but what was learnt of options is gone."""
         return WeightedSolver(pool, self.builder, self.limits, self.found, self.bound)
 
-    def minimise(self, weights: tuple[float, float], cutoff: float) -> WeightedOptimum:
-        """Least weighted cost below `cutoff` (a known schedule's cost, or infinite)."""
+    def minimise(
+        self, weights: tuple[float, float], cutoff: float, left_out: np.ndarray | None = None
+    ) -> WeightedOptimum:
+        """Least weighted cost below `cutoff` (a known schedule's cost, or infinite).
+
+        Without the options [option] `left_out`, if any.
+        """
         options, paths = self.options, self.paths
         self._bound_whole_maps(weights)
         bounds = options.bounds(weights)
+        if left_out is not None:
+            bounds[left_out] = np.inf
         least = options.least(bounds)
         frontier = Frontier(options, self.steps, weights)
         while True:
@@ -184,6 +191,14 @@ class WeightedSolver:
                 potentials=paths.named(ahead),
                 survivors=len(options.states),
             )
+
+    def through(self, weights: tuple[float, float]) -> np.ndarray:
+        """Weighted bounds [option] of all schedules through each option, by all that is known."""
+        bounds = self.options.bounds(weights)
+        least = self.options.least(bounds)
+        others = self.paths.through(least, self.paths.ahead(least))
+        found: np.ndarray = bounds + np.repeat(others, self.options.sizes)
+        return found
 
     def _bound_whole_maps(self, weights: tuple[float, float]) -> None:
         """Bound all options together that compute whole maps at once, if there are many."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cost.best_mapping import best_mapping
+from cost.best_mapping import BestSearch, best_mapping
 from cost.least_energy import least_energy_mapping
 from cost.mapping_search import size_vector, weigh_point
 from cost.quick_mapping import NEAR, quick_mapping
@@ -44,3 +44,20 @@ def test_it_keeps_to_its_budget() -> None:
         assert found is not None
         assert found.held_bits[shared] <= budget[shared]
         assert found.energy_pj >= free.energy_pj
+
+
+@pytest.mark.parametrize("weights", [(20.0, 2000.0), (0.0, 1.0)])
+def test_search_from_a_known_cost_on(weights: tuple[float, float]) -> None:
+    """What is known may be dearer than the best, or the best, which need not be found again."""
+    model = cost_tables(load_problem("fsrcnn@meta-proto-df"), EXACT).models[4]
+    levels, sizes = (2, 2, 2), size_vector(SIZES)
+    best = best_mapping(model, sizes, levels, weights, 0.0)
+    assert best is not None
+    least = weigh_point(weights, best)
+    for by in (1.0, 1.0001, 1.01, 1.5):
+        search = BestSearch(model, sizes, levels, weights, 0.0, None, least * by)
+        while not search.done:
+            search.step()
+        assert (search.point is None) <= (by == 1.0)
+        if search.point is not None:
+            assert weigh_point(weights, search.point) == pytest.approx(least, rel=1e-9)
