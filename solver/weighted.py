@@ -8,7 +8,7 @@ lower bound, so a solution made of searched mappings alone is optimal.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -126,14 +126,7 @@ class WeightedSolver:
             ahead = paths.ahead(least)
             floor = float(ahead[paths.end])
             if self.bound is not None:
-                so_far = WeightedOptimum(
-                    weights=weights,
-                    bound=min(floor, cutoff),
-                    cost=np.inf,
-                    plans=(),
-                    potentials=paths.named(ahead),
-                    survivors=len(options.states),
-                )
+                so_far = self._optimum(weights, ahead, cutoff)
                 known = self.bound(so_far)
                 cutoff = cutoff if known is None else min(cutoff, known)
             found: tuple[OptionPlan, ...] = ()
@@ -183,14 +176,23 @@ class WeightedSolver:
                     continue
                 found = self._plans(path, weights)
                 cost = floor
-            return WeightedOptimum(
-                weights=weights,
-                bound=min(floor, cutoff),
-                cost=cost,
-                plans=found,
-                potentials=paths.named(ahead),
-                survivors=len(options.states),
-            )
+            return replace(self._optimum(weights, ahead, cutoff), cost=cost, plans=found)
+
+    def _optimum(
+        self, weights: tuple[float, float], ahead: np.ndarray, cutoff: float
+    ) -> WeightedOptimum:
+        """What the least costs `ahead` of nodes prove, of schedules below `cutoff`."""
+        bound = min(float(ahead[self.paths.end]), cutoff)
+        # Even if no option is left that leads to the end.
+        potentials = {**self.paths.named(ahead), self.pool.end: bound}
+        return WeightedOptimum(
+            weights=weights,
+            bound=bound,
+            cost=np.inf,
+            plans=(),
+            potentials=potentials,
+            survivors=len(self.options.states),
+        )
 
     def through(self, weights: tuple[float, float]) -> np.ndarray:
         """Weighted bounds [option] of all schedules through each option, by all that is known."""
