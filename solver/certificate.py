@@ -56,9 +56,10 @@ def certificate_faults(
     """Name everything that keeps the certificate from proving the document's best bound.
 
     Checked per step: weights are nonnegative; potentials name cuts and memories of the
-    problem, start at zero at the input and give the bound at the output; no stack of the
-    answer costs less than the potentials at its ends differ. Over all steps: they imply
-    the best bound. That *no other* stack option costs less than the difference of its
+    problem, start at zero at the input and give the bound at the output; all that the step
+    cuts off from what those before leave keeps to its limits; if the answer does, none of its
+    stacks costs less than the potentials at its ends differ. Over all steps: they imply the
+    best bound. That *no other* stack option costs less than the difference of its
     potentials is not checked. Raises ProblemError if the certificate is malformed.
     """
     planes: list[HalfPlane] = []
