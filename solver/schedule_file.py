@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,9 +77,7 @@ def result_to_dict(result: Result) -> dict[str, Any]:
                 # A cut that cannot be reached has no potential, and JSON no infinity.
                 "potentials": {k: v for k, v in step.potentials.items() if math.isfinite(v)},
                 "survivors": step.survivors,
-                "limits": [
-                    {key: getattr(limit, key) for key in LIMIT_KEYS} for limit in step.limits
-                ],
+                "limits": [asdict(limit) for limit in step.limits],
             }
             for step in result.proof
         ],

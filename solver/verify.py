@@ -124,7 +124,8 @@ def _unchecked(document: Mapping[str, Any]) -> tuple[str, ...]:
     steps = list_of(document, "certificate")
     decided = max((int(number_of(step, "survivors")) for step in steps), default=0)
     return (
-        "that no stack option costs less than its potentials differ: this rests on the "
+        "that no stack option costs less than its potentials differ, but for those with which a "
+        "schedule passes a step's limits, and that it does: this rests on the "
         f"solver's tables and on CP-SAT (options it decided in a step: up to {decided})",
         "seconds, option counts and trace: they are only a record",
     )

@@ -1,7 +1,9 @@
 """Steps of a certificate that say nothing of schedules beyond limits."""
 
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from problems import ProblemError, load_problem
@@ -13,6 +15,8 @@ from solver.schedule_file import result_to_dict
 from solver.solve import solve
 from solver.space import parse_tiles
 from solver.verify import verify
+from solver.weighted import WeightedOptimum
+from tests.solver.conftest import PROBLEM
 
 FIRST, LAST = (0, "dram"), (1, "dram")
 
@@ -103,3 +107,34 @@ def test_what_no_schedule_around_a_corner_takes_is_left_out(
     assert not any(step.limits for step in again.proof)
     assert again.edp == pytest.approx(result.edp, rel=1e-9)
     assert result.status is again.status is Status.OPTIMAL
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_option_around_the_corner_is_left_out(seed: int) -> None:
+    """Of options that are schedules by themselves those below the half-plane all stay."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(1.0, 1.3, (4000, 2)) * (3e9, 7e6)
+    best = tuple(points[(points[:, 0] * points[:, 1]).argsort()[200]].tolist())
+
+    def through(weights: tuple[float, float]) -> np.ndarray:
+        return points @ np.array(weights)
+
+    solver: Any = SimpleNamespace(options=SimpleNamespace(energy=points[:, 0]), through=through)
+    proof = Proof(load_problem(PROBLEM), Objective.EDP)
+    for weights in ((1.0, 0.0), (0.0, 1.0), (7.0, 3000.0)):
+        proof.add(
+            WeightedOptimum(
+                weights=weights,
+                bound=float(through(weights).min()),
+                cost=np.inf,
+                plans=(),
+                potentials={},
+                survivors=0,
+            )
+        )
+        proof.remember(solver, weights)
+    weights = proof.turn(best)
+    out = proof.left_out(solver, weights, best)
+    assert out is not None and out.mean() > 0.5
+    below = through(weights) < min(proof.enough(weights, best), weights @ np.array(best))
+    assert below.any() and not (below & out).any()
