@@ -18,6 +18,8 @@ ROUNDS = 15
 """Rounds of prices for every half, from those of the whole on."""
 MOST_DEPTH = 24
 """Decisions of a part after which it is divided no further."""
+TRIAL_PARTS, TRIAL_RISE = 6, 1e-5
+"""Parts after which the bound has to have risen by so much, or no more are made."""
 WEIGHT, INPUT, OUTPUT, H_CACHE, V_CACHE = range(5)
 
 
@@ -94,9 +96,9 @@ def divided_bound(cost_f, cost_g, x, rounds, most_parts, enough, start):
     """Lower bound of the cost of one tile under shared capacities, tensors being whole.
 
     Tables and occupancy as for `capacity_prices`, whose bound this one starts from, with prices
-    `start` [layer, memory] to begin with. Ends where
-    the bound reaches `enough` or `most_parts` were looked at. Returns (bound, picks [layer, (w,
-    i, o)] of the part of least bound, bits [layer, memory] that they leave to mappings).
+    `start` [layer, memory] to begin with. Ends where the bound reaches `enough`, does not rise any
+    more, or `most_parts` were looked at. Returns (bound, picks [layer, (w, i, o)] of the part of
+    least bound, bits [layer, memory] that they leave to mappings).
     """
     least_g = least_makes(cost_g)
     n, n_mem = cost_f.shape[0], x.room.shape[0]
@@ -114,12 +116,14 @@ def divided_bound(cost_f, cost_g, x, rounds, most_parts, enough, start):
     bounds[0], prices[0], picks[0], frees[0] = ascend(
         cost_f, least_g, x, rounds, prices[0], seen_f, seen_g
     )
-    if np.isfinite(bounds[0]):
+    whole = bounds[0]
+    if np.isfinite(whole):
         divisible[0] = _most_torn(seen_f, seen_g, x, torn[0])
     used = 1
     while True:
         part = int(np.argmin(bounds[:used]))
-        if bounds[part] >= enough or not divisible[part] or used + 2 > size:
+        is_vain = used > TRIAL_PARTS and bounds[part] <= whole * (1 + TRIAL_RISE)
+        if bounds[part] >= enough or not divisible[part] or used + 2 > size or is_vain:
             return bounds[part], picks[part], frees[part]
         depth = depths[part]
         least = bounds[part]

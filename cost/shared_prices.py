@@ -6,7 +6,7 @@ decides for itself, but pays a price for its choice, and the prices of a choice 
 all kinds: where all choose alike nothing is paid, so that any such prices are valid. Likewise a
 tile that several layers read, or one that waits for its reader, is in one memory, which a path from
 layer to layer does not know of (`kind_paths`): who makes it is paid for the place what who reads it
-there pays. A subgradient ascent with momentum looks for good prices, and for those of the memories.
+there pays. Good prices, and those of the memories, are a linear program's (`best_prices`).
 """
 
 from __future__ import annotations
@@ -16,21 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from cost.capacity_bound import Occupancy, add_steps, occupied, priced
+from cost.capacity_bound import Occupancy, priced
 from cost.kind_paths import cheapest
 
-MOMENTUM = 0.95
-"""Share of the last direction that the next one keeps."""
-STALE_ROUNDS = 20
-"""Rounds without a better bound after which steps are halved, from the best prices on."""
-CAPACITY_WEIGHT = 5.0
-"""How much more the prices of memories move than those of choices."""
-RISE = 1e-6
-"""Least relative rise that counts as a better bound."""
 PLACE_MADE, PLACE_LEFT, PLACE_SECOND = range(3)
 """Slots of a tie: a layer's own output, and the tiles that its producers left."""
-SHORTEST = 1e-12
-"""Squared length of a direction below which there is nothing to gain."""
 
 
 class SharedKinds(NamedTuple):
@@ -156,29 +146,14 @@ def add_ties(x, cost_f, cost_g, charges, k):
                 cost_g[e, p] += charges[PLACE_LEFT, e, p]
 
 
-@njit(cache=True)
-def _second(x, charges, k, e, pick):
-    """Place of the second producer's tile of layer `e` behind a pick (w, i, o, p, I, H, 0, V)."""
-    q = x.pair_of[e]
-    best, least = 0, np.inf
-    for s in range(x.pairs.shape[3]):
-        cost = x.pairs[k, q, pick[3], s, pick[4], pick[5], 0, pick[7]] + charges[PLACE_SECOND, e, s]
-        if cost < least:
-            best, least = s, cost
-    return best
+@njit(cache=True, nogil=True)
+def bound_under(x, price, shift, tie):
+    """Lower bound of an option's cost that these prices prove, whatever they are.
 
-
-@njit(cache=True)
-def _per_tile(x, price, k):
-    """Prices [layer, memory] of a bit in one tile of kind `k`."""
-    return price[k] / (x.counts[k] * np.maximum(x.room, 1.0))
-
-
-@njit(cache=True)
-def _least(x, price, shift, tie, picks):
-    """Cost of all kinds under prices: a bound. What each picks goes to `picks`.
-
-    `picks` [kind, layer, (w, i, o, producer, I, H, 0, V, second)].
+    `price` [kind, layer, memory] >= 0: of all there is of a memory while a layer runs, in all tiles
+    of a kind; `shift` [W/H/V, kind, layer, entry] of choices, adding up to zero over kinds; `tie`
+    [tie, place], paid by who reads a tile there and to who makes it. Infinite where nothing is
+    allowed.
     """
     total = 0.0
     n = x.f.shape[1]
@@ -186,7 +161,7 @@ def _least(x, price, shift, tie, picks):
     pick_g = np.zeros((n, 5), dtype=np.int64)
     for k in range(len(x.counts)):
         count = x.counts[k]
-        per_tile = _per_tile(x, price, k)
+        per_tile = price[k] / (count * np.maximum(x.room, 1.0))
         charges = tied_charges(x, tie, k)
         tied_f, tied_g = x.f[k], x.g[k]
         if x.ties.shape[0] > 0:
@@ -198,123 +173,4 @@ def _least(x, price, shift, tie, picks):
         if np.isinf(value):
             return value
         total += count * (value - fixed)
-        picks[k, :, :3] = pick_f
-        picks[k, :, 3:8] = pick_g
-        for e in range(n):
-            if x.pair_of[e] >= 0 and x.runs[k, e]:
-                picks[k, e, 8] = _second(x, charges, k, e, picks[k, e])
     return total
-
-
-@njit(cache=True)
-def _turn_prices(x, price, picks, along):
-    """Add the excess over memories to `along` [kind, layer, memory]; its squared length."""
-    length = 0.0
-    for k in range(len(x.counts)):
-        one = occupancy_of(x, k)
-        use = occupied(picks[k, :, :3], picks[k, :, 3:8], one)
-        add_steps(use, picks[k, :, :3], _per_tile(x, price, k), one)
-        for e in range(use.shape[0]):
-            for m in range(use.shape[1]):
-                if not x.runs[k, e] or np.isinf(x.room[m]):
-                    continue
-                over = (use[e, m] - x.room[m]) / max(x.room[m], 1.0)
-                if over < 0 and price[k, e, m] == 0:
-                    over = 0.0
-                along[k, e, m] = MOMENTUM * along[k, e, m] + CAPACITY_WEIGHT * over
-                length += CAPACITY_WEIGHT * over * over
-    return length
-
-
-@njit(cache=True)
-def _turn_shifts(picks, along):
-    """Add how each kind's choices differ from those of all to `along`; its squared length.
-
-    `along` [W/H/V, kind, layer, entry].
-    """
-    n_kinds, n, size = along.shape[1:]
-    length = 0.0
-    share = np.zeros(size)
-    for what in range(3):
-        at = (0, 5, 7)[what]
-        for e in range(n):
-            share[:] = 0.0
-            for k in range(n_kinds):
-                share[picks[k, e, at]] += 1.0
-            # Divided at last, so that nothing is left where all choose alike.
-            share /= n_kinds
-            for k in range(n_kinds):
-                for entry in range(size):
-                    apart = (1.0 if picks[k, e, at] == entry else 0.0) - share[entry]
-                    along[what, k, e, entry] = MOMENTUM * along[what, k, e, entry] + apart
-                    length += apart * apart
-    return length
-
-
-@njit(cache=True)
-def _turn_ties(x, picks, along):
-    """Add how places differ that are the same to `along` [tie, place]; its squared length."""
-    length = 0.0
-    for number in range(x.ties.shape[0]):
-        k, maker, made, reader, read = x.ties[number]
-        # Where the places of a slot are among the picks.
-        here = picks[k, reader, (2, 3, 8)[read]]
-        there = picks[k, maker, (2, 3, 8)[made]]
-        for m in range(along.shape[1]):
-            apart = (1.0 if m == here else 0.0) - (1.0 if m == there else 0.0)
-            along[number, m] = MOMENTUM * along[number, m] + apart
-            length += apart * apart
-    return length
-
-
-@njit(cache=True, nogil=True)
-def shared_prices(x, rounds, reach, price, shift, tie):
-    """Lower bound of an option's cost, from prices on: (bound, prices, shifts, ties) that prove it.
-
-    `price` [kind, layer, memory] >= 0: of all there is of a memory while a layer runs, in all tiles
-    of a kind; `shift` [W/H/V, kind, layer, entry] of choices, adding up to zero over kinds; `tie`
-    [tie, place], paid by who reads a tile there and to who makes it. First steps aim at a relative
-    rise of `reach`.
-    """
-    price, shift, tie = price.copy(), shift.copy(), tie.copy()
-    best, best_price, best_shift, best_tie = -np.inf, price.copy(), shift.copy(), tie.copy()
-    along_price, along_shift = np.zeros(price.shape), np.zeros(shift.shape)
-    along_tie = np.zeros(tie.shape)
-    picks = np.zeros((x.f.shape[0], x.f.shape[1], 9), dtype=np.int64)
-    step = reach
-    stale = 0
-    for _ in range(rounds):
-        total = _least(x, price, shift, tie, picks)
-        if not np.isfinite(total):
-            # Without any placement there is none at first; later prices may have grown too large.
-            if best == -np.inf:
-                best = total
-            break
-        improved = best == -np.inf or total > best + RISE * abs(best)
-        if total > best:
-            best = total
-            best_price[:] = price
-            best_shift[:] = shift
-            best_tie[:] = tie
-        if improved:
-            stale = 0
-        else:
-            stale += 1
-            if stale >= STALE_ROUNDS:
-                step *= 0.5
-                stale = 0
-                price[:] = best_price
-                shift[:] = best_shift
-                tie[:] = best_tie
-        length = _turn_prices(x, price, picks, along_price) + _turn_shifts(picks, along_shift)
-        length += _turn_ties(x, picks, along_tie)
-        if length < SHORTEST:
-            break
-        size = step * (1 - MOMENTUM) * abs(best) / length
-        # Prices far above all costs would leave nothing but rounding.
-        reached = np.sqrt((along_price**2).sum() + (along_shift**2).sum() + (along_tie**2).sum())
-        size = min(size, abs(best) / reached)
-        price[:] = np.maximum(0.0, price + size * along_price)
-        shift += size * along_shift
-        tie += size * along_tie
-    return best, best_price, best_shift, best_tie

@@ -11,9 +11,9 @@ from solver.open_options import OpenOptions, OptionState
 from solver.option_steps import PLACED, PROGRESS, SHARPENED, OptionSteps
 from solver.prune import SAFETY
 
-BOUNDED_AT_ONCE, SHARPENED_AT_ONCE = 16, 8
-"""Options bounded, and options that have their mappings searched, at a time; only speed depends on
-it."""
+BOUNDED_AT_ONCE, SHARPENED_AT_ONCE, DIVIDED_AT_ONCE = 16, 8, 4
+"""Options bounded, options that have their mappings searched, and options whose placements are
+divided, at a time; only speed depends on it."""
 REACH = 256
 """Options, the cheapest, up to the dearest of which mappings are searched; only speed depends on
 it."""
@@ -90,6 +90,30 @@ class Frontier:
             if state.stage[weights] == PLACED and state.bound(weights) < enough
         ]
         self._steps.sharpen(placed, weights)
+        self._taken(bounds, asked)
+
+    def divide(
+        self, bounds: np.ndarray, others: np.ndarray, cutoff: float, torn: list[int]
+    ) -> None:
+        """Divide the placements of `torn` options and of the cheapest of others sharpened."""
+        options, weights = self._options, self._weights
+        near = self._nearest.find(bounds, others, REACH).tolist()
+        near.sort(key=lambda i: float(bounds[i] + others[options.arc_of(i)]))
+        asked: dict[int, tuple[OptionState, float]] = {}
+        for i in [*torn, *near]:
+            first, arc = int(options.twins(i)[0]), options.arc_of(i)
+            state, enough = options.state(arc, i), cutoff - float(others[arc])
+            is_next = (
+                state.stage.get(weights, 0) >= SHARPENED
+                and weights not in state.solved
+                and weights not in state.divided
+                and bounds[i] < enough * (1 - SAFETY)
+            )
+            if i in torn or is_next:
+                asked.setdefault(first, (state, enough))
+            if len(asked) >= max(len(torn), DIVIDED_AT_ONCE):
+                break
+        self._steps.divide(list(asked.values()), weights)
         self._taken(bounds, asked)
 
     def _bound(self, asked: list[tuple[int, OptionState, float]]) -> None:

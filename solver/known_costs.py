@@ -10,8 +10,10 @@ from functools import cache
 
 import numpy as np
 
+from cost.best_prices import Basis, Prices, best_prices, bound_by
 from cost.capacity_bound import capacity_prices
 from cost.capacity_branch import divided_bound
+from cost.divided_room import DividedRoom, divided_room
 from cost.kind_paths import cheapest, weigh_table
 from cost.mapping_search import weigh_point
 from cost.shared_prices import (
@@ -19,7 +21,6 @@ from cost.shared_prices import (
     add_shifts,
     add_ties,
     occupancy_of,
-    shared_prices,
     tied_charges,
 )
 from cost.stack_tiles import StackTiling
@@ -32,14 +33,12 @@ from solver.stack_option import StackOption, tiles_that_run
 from solver.stack_tables import PRICE_ROUNDS, StackTables
 from solver.step_tables import Entry, Steps, with_steps
 
-FIRST_EFFORT, NEXT_EFFORT = (400, 0.4), (60, 0.02)
-"""Rounds of the search for prices of what kinds of tile share and the relative rise that it aims
-at, at first and later on; only speed depends on it."""
-SHARED_RISE = 2e-3
-"""Relative rise of a bound from which on such prices are worth it."""
 PARTS = 40
 """Parts into which the placements of a kind of tile are divided to bound them; only speed depends
 on it."""
+ROOMS, MANY_TILES = 60, 60
+"""Parts by what stays in memories, and the least number of layer-tiles of an option that is divided
+so; only speed depends on them."""
 
 Floor = tuple[float, list[np.ndarray], list[np.ndarray]]
 """A bound, what attains it by kind of tile, and what that leaves: see `KnownCosts._floor`."""
@@ -71,9 +70,7 @@ class KnownCosts:
         self.parts = PARTS if np.isinf(patience) else 0
         self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
         self.mappings = mappings or MappingStore(tables, pause)
-        self._known_prices: dict[
-            tuple[StackOption, tuple[float, float]], tuple[np.ndarray, np.ndarray, np.ndarray]
-        ] = {}
+        self._bases: dict[StackOption, Basis | None] = {}
         self._rough: dict[tuple[object, ...], dict[Memories, float]] = {}
         """Costs to make do with, by like tiles and weights."""
 
@@ -264,8 +261,14 @@ class KnownCosts:
         That is for mappings beside the tensors, bits [layer, memory]. Placements of a kind are
         divided into so many `parts`, see `divided_bound`.
         """
-        kinds = self._kinds(option)[1]
         costs = self._costs(option, weights)
+        if parts and self.tables.rules.joint_capacity:
+            shared = self._shared(option, costs)
+            if shared is not None:
+                bound, prices = self._prices(option, shared)
+                if np.isfinite(bound):
+                    return self._divided_shared(shared, prices, parts)
+        kinds = self._kinds(option)[1]
         least, alone = [], []
         for kind, (cost_f, cost_g, x, _) in zip(kinds, costs, strict=True):
             if x is not None:
@@ -280,13 +283,6 @@ class KnownCosts:
         total = sum(least)
         if not parts or not np.isfinite(total) or not self.tables.rules.joint_capacity:
             return total, [pick for _, pick, _ in alone], [free for _, _, free in alone]
-        shared = self._shared(option, costs)
-        if shared is not None:
-            bound, *prices = self._prices(option, weights, shared)
-            if np.isinf(bound):
-                return bound, [pick for _, pick, _ in alone], [free for _, _, free in alone]
-            if bound > total * (1 + SHARED_RISE):
-                return self._divided_shared(shared, *prices, parts)
         starts = [price for price, _, _ in alone]
         return _divided([kind.kind.count for kind in kinds], costs, starts, parts)
 
@@ -301,42 +297,41 @@ class KnownCosts:
         ]
         return shared_kinds(tiling, kinds, costs, sources)
 
-    def _prices(
-        self, option: StackOption, weights: tuple[float, float], shared: SharedKinds
-    ) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
-        """`shared_prices` of an option, from the last ones on."""
-        n_kinds, n = shared.f.shape[:2]
-        entries = max(shared.f.shape[2], shared.g.shape[4], shared.g.shape[6])
-        known = self._known_prices.get((option, weights))
-        if known is None:
-            effort = FIRST_EFFORT
-            places = max(shared.g.shape[2], *shared.f.shape[3:])
-            known = (
-                np.zeros((n_kinds, n, len(shared.room))),
-                np.zeros((3, n_kinds, n, entries)),
-                np.zeros((len(shared.ties), places)),
-            )
-        else:
-            effort = NEXT_EFFORT
-        bound, *found = shared_prices(shared, *effort, *known)
-        if np.isfinite(bound):
-            self._known_prices[option, weights] = found[0], found[1], found[2]
-        return float(bound), found[0], found[1], found[2]
+    def _prices(self, option: StackOption, shared: SharedKinds) -> tuple[float, Prices]:
+        """The highest bound of an option by prices, and those; looked for from the last on."""
+        prices, self._bases[option] = best_prices(shared, self._bases.get(option))
+        return bound_by(shared, prices), prices
+
+    def _divided_rooms(
+        self, asked: Sequence[tuple[StackOption, float]], weights: tuple[float, float]
+    ) -> list[DividedRoom | None]:
+        """`divided_room` of options, each with what is enough, on all cores.
+
+        None where it is too much for so little.
+        """
+
+        def one(option: StackOption, enough: float) -> DividedRoom | None:
+            shared = self._shared(option, self._costs(option, weights))
+            if shared is None or shared.f.shape[0] * shared.f.shape[1] < MANY_TILES:
+                return None
+            return divided_room(shared, self._bases.get(option), enough, ROOMS)
+
+        running = [threads().submit(one, *ask) for ask in asked]
+        wait(running)
+        return [done.result() for done in running]
 
     @staticmethod
-    def _divided_shared(
-        shared: SharedKinds, price: np.ndarray, shift: np.ndarray, tie: np.ndarray, parts: int
-    ) -> Floor:
+    def _divided_shared(shared: SharedKinds, prices: Prices, parts: int) -> Floor:
         """`_floor` where all kinds pay for how their choices differ, and for tiles that wait."""
         costs, starts = [], []
         scale = np.maximum(shared.room, 1.0)
         counts = shared.counts.tolist()
         for k, count in enumerate(counts):
             f, g = shared.f[k].copy(), shared.g[k].copy()
-            add_ties(shared, f, g, tied_charges(shared, tie, k), k)
-            add_shifts(f, g, shift, k, count)
+            add_ties(shared, f, g, tied_charges(shared, prices.tie, k), k)
+            add_shifts(f, g, prices.choice, k, count)
             costs.append(KindCosts(f, g, occupancy_of(shared, k)))
-            starts.append(price[k] / (count * scale))
+            starts.append(prices.room[k] / (count * scale))
         return _divided(counts, costs, starts, parts)
 
 

@@ -36,6 +36,8 @@ class OptionState:
     is_careful: bool = False
     """Whether looks by CP-SAT are to be narrow: a wide one found nothing soon, or something that
     mappings proved too dear."""
+    divided: set[tuple[float, float]] = field(default_factory=set)
+    """Weights for which placements were divided by what stays in memories."""
     solved: dict[tuple[float, float], OptionPlan] = field(default_factory=dict)
     fitted: dict[tuple[float, float], tuple[float, OptionPlan] | None] = field(default_factory=dict)
     """Weighted cost and plan of a placement that fits, as soon as one was looked for."""

@@ -169,6 +169,17 @@ class OptionSteps:
             if floor < enough or floor <= 0.0:
                 state.stage[weights] = SHARPENED
 
+    def divide(
+        self, asked: Sequence[tuple[OptionState, float]], weights: tuple[float, float]
+    ) -> None:
+        """Divide the placements of sharpened options, once, each until its bound is enough."""
+        floors = self.builder.divide_all(
+            [(state.option, enough) for state, enough in asked], weights
+        )
+        for (state, _), floor in zip(asked, floors, strict=True):
+            state.divided.add(weights)
+            state.planes.append((*weights, floor))
+
     def _decide(
         self,
         state: OptionState,

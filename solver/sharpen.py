@@ -107,13 +107,51 @@ class SharpenedCosts(KnownCosts):
             waiting = going_on
         return [run.best for run in runs]
 
+    def divide_all(
+        self, asked: Sequence[tuple[StackOption, float]], weights: tuple[float, float]
+    ) -> list[float]:
+        """Bounds of sharpened options with placements divided by what stays in memories.
+
+        Each with what is enough. Where that brings a bound on, the mappings that open parts take
+        are searched, and it is done again.
+        """
+        best = dict.fromkeys((option for option, _ in asked), 0.0)
+        waiting = list(asked)
+        while waiting:
+            if self.pause is not None:
+                self.pause()
+            wanted: dict[MappedTile, float] = {}
+            going_on = []
+            divided = self._divided_rooms(waiting, weights)
+            for (option, enough), found in zip(waiting, divided, strict=True):
+                if found is None:
+                    continue
+                rises = found.bound > best[option] * (1 + LESS_RISE)
+                best[option] = max(best[option], found.bound)
+                if not rises or found.bound >= enough:
+                    continue
+                kinds = self._kinds(option)[1]
+                picks = [found.taken[found.taken[:, 0] == k, 1:] for k in range(len(kinds))]
+                bounds, _ = self._unknown(option, weights, picks)
+                bounds = {t: bound for t, bound in bounds.items() if self.mappings.best(t) is None}
+                if bounds:
+                    wanted |= bounds
+                    going_on.append((option, enough))
+            self.mappings.step_all(wanted)
+            waiting = going_on
+        return [best[option] for option, _ in asked]
+
     def _picked(
         self, option: StackOption, weights: tuple[float, float], picks: list[np.ndarray]
     ) -> Iterator[tuple[int, int, Memories, MappedTile]]:
-        """Kind, layer, memories and tile of the layer-tiles of picks that compute."""
+        """Kind, layer, memories and tile of the layer-tiles of picks that compute.
+
+        `picks` by kind: [layer, (w, i, o)], or [any, (layer, w, i, o)].
+        """
         tiling, kinds = self._kinds(option)
         for k, (kind, pick) in enumerate(zip(kinds, picks, strict=True)):
-            for e, (w, i, o) in enumerate(pick.tolist()):
+            numbered = pick if pick.shape[1] > 3 else np.insert(pick, 0, range(len(pick)), axis=1)
+            for e, w, i, o in numbered.tolist():
                 if kind.runs[e] and tiling.graph.layers[e].computes:
                     memories = (kind.weights[e][w], kind.inputs[i], kind.outputs[o])
                     yield k, e, memories, self._tile(option, kind, e, memories, weights)

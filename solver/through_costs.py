@@ -42,20 +42,20 @@ class ThroughCosts(KnownPlacement):
         costs = self._costs(option, weights)
         shared = self._shared(option, costs) if self.parts else None
         if shared is not None:
-            _, price, shift, tie = self._prices(option, weights, shared)
+            prices = self._prices(option, shared)[1]
         out = []
         for k, (kind, cost) in enumerate(zip(kinds, costs, strict=True)):
             cost_f, cost_g, x, _ = cost
             fixed, rises, charges = 0.0, np.zeros(cost_f.shape), None
             if shared is not None:
-                paid = price[k] / (kind.kind.count * np.maximum(shared.room, 1.0))
+                paid = prices.room[k] / (kind.kind.count * np.maximum(shared.room, 1.0))
                 one = occupancy_of(shared, k)
-                charges = tied_charges(shared, tie, k)
+                charges = tied_charges(shared, prices.tie, k)
                 base_f, base_g = shared.f[k].copy(), shared.g[k].copy()
                 add_ties(shared, base_f, base_g, charges, k)
                 cost_f, cost_g, fixed = priced(base_f, base_g, paid, one)
                 rises[tuple(one.stairs[:, :4].T)] = step_rises(paid, one)
-                add_shifts(cost_f, cost_g, shift, k, float(kind.kind.count))
+                add_shifts(cost_f, cost_g, prices.choice, k, float(kind.kind.count))
             elif x is not None:
                 _, paid, _, _ = capacity_prices(cost_f, cost_g, x, PRICE_ROUNDS)
                 cost_f, cost_g, fixed = priced(cost_f, cost_g, paid, x)

@@ -160,6 +160,11 @@ class WeightedSolver:
                         self.steps.fit(state, weights)
                     cutoff = min(cutoff, self.attained(weights))
                     continue
+                torn = [i for arc, i in open_places if weights not in options.state(arc, i).divided]
+                if torn and np.isfinite(cutoff):
+                    frontier.divide(bounds, paths.through(least, ahead), cutoff, torn)
+                    least = options.least(bounds)
+                    continue
                 for arc, i in open_places:
                     # Beyond this cost the option cannot be part of anything below the cut-off.
                     state = options.state(arc, i)

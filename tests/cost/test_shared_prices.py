@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+from cost.best_prices import Prices, best_prices, bound_by, no_prices
 from cost.capacity_bound import capacity_prices, occupied
 from cost.shared_prices import (
     PLACE_LEFT,
@@ -13,7 +14,6 @@ from cost.shared_prices import (
     add_shifts,
     add_ties,
     occupancy_of,
-    shared_prices,
     tied_charges,
 )
 from tests.cost.random_stairs import NO_STAIRS, random_stairs, rise_within
@@ -116,35 +116,63 @@ def _least_of_kind(x: SharedKinds, k: int, shared: tuple[int, ...]) -> float:
     return best
 
 
-def first_prices(x: SharedKinds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """None at all."""
-    shift = np.zeros((3, len(COUNTS), N, 3))
-    return np.zeros((len(COUNTS), N, N_MEM)), shift, np.zeros((len(x.ties), 2))
+def bound_of(x: SharedKinds) -> float:
+    """The highest bound by prices."""
+    return bound_by(x, best_prices(x)[0])
 
 
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize(("seed", "stairs"), [*product(range(8), (False, True))])
 def test_no_placement_costs_less(seed: int, stairs: bool, tied: bool) -> None:
-    """The bound is at most the truth, above that of each kind alone, and does not fall later."""
-    x = random_kinds(np.random.default_rng(seed), stairs=stairs, tied=tied)
+    """The bound is at most the truth, above that of each kind alone, and highest of all."""
+    rng = np.random.default_rng(seed)
+    x = random_kinds(rng, stairs=stairs, tied=tied)
     truth = least(x)
-    bound, price, shift, tie = shared_prices(x, 400, 0.4, *first_prices(x))
+    prices, basis = best_prices(x)
+    bound = bound_by(x, prices)
     alone = sum(
         count * capacity_prices(x.f[k], x.g[k], occupancy_of(x, k), 60)[0]
         for k, count in enumerate(COUNTS)
     )
     assert bound <= truth * (1 + 1e-9)
     assert bound - alone >= 0.5 * (truth - alone) - 1e-9 * truth
-    again = shared_prices(x, 60, 0.02, price, shift, tie)[0]
-    assert bound * (1 - 1e-12) <= again <= truth * (1 + 1e-9)
-    assert (price >= 0).all()
+    assert alone <= bound * (1 + 1e-9)
+    assert (prices.room >= 0).all()
+    for other in (no_prices(x), *(_moved(rng, prices) for _ in range(20))):
+        assert bound_by(x, other) <= bound * (1 + 1e-9)
+    assert basis is not None
+    again = bound_by(x, best_prices(x, basis)[0])
+    assert abs(again - bound) <= 1e-9 * bound
+
+
+def _moved(rng: np.random.Generator, prices: Prices) -> Prices:
+    """Other valid prices nearby."""
+    room = np.maximum(prices.room + rng.normal(0, 0.3, prices.room.shape) * (prices.room > 0), 0.0)
+    choice = prices.choice + rng.normal(0, 0.3, prices.choice.shape)
+    choice -= choice.mean(axis=1, keepdims=True)
+    tie = prices.tie + rng.normal(0, 0.3, prices.tie.shape)
+    return Prices(room=room, choice=choice, tie=tie)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_basis_serves_when_costs_and_steps_have_changed(seed: int) -> None:
+    """Searching on from prices found at other costs leads to the same bound."""
+    rng = np.random.default_rng(seed)
+    x = random_kinds(rng, stairs=True, tied=True)
+    begin = best_prices(x._replace(n_stairs=x.n_stairs // 2))[1]
+    f = x.f * rng.uniform(1, 1.5, x.f.shape)
+    f[rng.random(f.shape) < 0.1] = np.inf
+    dearer = x._replace(f=f)
+    bound = bound_of(dearer)
+    again = bound_by(dearer, best_prices(dearer, begin)[0])
+    assert again == pytest.approx(bound, rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_prices_of_choices_add_up_to_nothing(seed: int) -> None:
     """Where all kinds choose alike they pay nothing."""
     x = random_kinds(np.random.default_rng(seed))
-    _, _, shift, _ = shared_prices(x, 200, 0.4, *first_prices(x))
+    shift = best_prices(x)[0].choice
     assert np.abs(shift).max() > 0.1
     assert np.abs(shift.sum(axis=1)).max() < 1e-9 * np.abs(shift).max()
     charged = 0.0
@@ -159,7 +187,7 @@ def test_nothing_allowed_costs_infinitely_much() -> None:
     """A kind of tile without any entry for one layer has no placement."""
     x = random_kinds(np.random.default_rng(0))
     x.f[1, 1] = np.inf
-    assert shared_prices(x, 10, 0.4, *first_prices(x))[0] == np.inf
+    assert bound_of(x) == np.inf
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -168,13 +196,14 @@ def test_a_tile_that_waits_is_in_one_memory(seed: int) -> None:
     x = random_kinds(np.random.default_rng(seed), tied=True)
     free = x._replace(ties=x.ties[:0])
     truth = least(x)
-    without = shared_prices(free, 400, 0.4, *first_prices(free))[0]
-    bound, price, shift, tie = shared_prices(x, 400, 0.4, *first_prices(x))
+    without = bound_of(free)
+    prices, _ = best_prices(x)
+    bound = bound_by(x, prices)
     assert without < bound <= truth * (1 + 1e-9)
     assert bound - without >= 0.5 * (truth - without)
     for k in range(len(COUNTS)):
         f, g = x.f[k].copy(), x.g[k].copy()
-        charges = tied_charges(x, tie, k)
+        charges = tied_charges(x, prices.tie, k)
         add_ties(x, f, g, charges, k)
         assert (f == x.f[k]).all()
         for p, s in product(range(2), repeat=2):
