@@ -44,9 +44,11 @@ class Prices:
 class Basis:
     """Which columns and rows are basic: a beginning for the same option at other costs.
 
-    Keys of entries of f and g and of steps of mappings, numbers of loose columns and of rows.
+    Shapes of its tables, keys of entries of f and g and of steps of mappings, numbers of loose
+    columns and of rows.
     """
 
+    shapes: tuple[tuple[int, ...], ...]
     f: np.ndarray
     g: np.ndarray
     steps: np.ndarray
@@ -81,7 +83,7 @@ def best_prices(x: SharedKinds, begin: Basis | None = None) -> tuple[Prices, Bas
     if not unit > 0:
         return no_prices(x), None
     solver = solver_of(program, unit)
-    if begin is not None:
+    if begin is not None and begin.shapes == _shapes(x):
         solver.setBasis(basis_status(program, begin))
     solver.run()
     if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
@@ -129,11 +131,17 @@ def _model(program: PriceProgram, unit: float) -> highspy.HighsLp:
     return lp
 
 
+def _shapes(x: SharedKinds) -> tuple[tuple[int, ...], ...]:
+    """By which entries and rows are numbered."""
+    return x.f.shape, x.g.shape, x.pairs.shape, x.ties.shape
+
+
 def _basis(program: PriceProgram, found: highspy.HighsBasis) -> Basis:
     columns = np.array([status == _BASIC for status in found.col_status])
     rows = np.array([status == _BASIC for status in found.row_status])
     f, g = program.f, program.g
     return Basis(
+        shapes=_shapes(program.x),
         f=f.keys[columns[f.columns]],
         g=g.keys[columns[g.columns]],
         steps=program.step_keys[columns[program.first_step :]],

@@ -127,7 +127,7 @@ class _Division:
         self.parts = 0
         self.unit = unit_of(program)
         self.solver = solver_of(program, self.unit)
-        if begin is not None:
+        if begin is not None:  # of this very option
             self.solver.setBasis(basis_status(program, begin))
         self._add_overfull(OVERFULL * enough / self.unit)
 

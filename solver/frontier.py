@@ -11,7 +11,7 @@ from solver.open_options import OpenOptions, OptionState
 from solver.option_steps import PLACED, PROGRESS, SHARPENED, OptionSteps
 from solver.prune import SAFETY
 
-BOUNDED_AT_ONCE, SHARPENED_AT_ONCE, DIVIDED_AT_ONCE = 16, 8, 4
+BOUNDED_AT_ONCE, SHARPENED_AT_ONCE, DIVIDED_AT_ONCE = 16, 8, 2
 """Options bounded, options that have their mappings searched, and options whose placements are
 divided, at a time; only speed depends on it."""
 REACH = 256

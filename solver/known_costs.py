@@ -33,6 +33,9 @@ from solver.stack_option import StackOption, tiles_that_run
 from solver.stack_tables import PRICE_ROUNDS, StackTables
 from solver.step_tables import Entry, Steps, with_steps
 
+KNOWN_ROUNDS = 15
+"""Rounds that tell which tensors are torn where the best prices are known; only speed depends on
+it."""
 PARTS = 40
 """Parts into which the placements of a kind of tile are divided to bound them; only speed depends
 on it."""
@@ -71,6 +74,8 @@ class KnownCosts:
         self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
         self.mappings = mappings or MappingStore(tables, pause)
         self._bases: dict[StackOption, Basis | None] = {}
+        self._like: dict[tuple[object, ...], Basis] = {}
+        """Of options of many layer-tiles: the last basis of one that differs in its tile alone."""
         self._rough: dict[tuple[object, ...], dict[Memories, float]] = {}
         """Costs to make do with, by like tiles and weights."""
 
@@ -253,6 +258,11 @@ class KnownCosts:
             return [self._floor(option, weights, parts) for option, parts in asked]
         running = [threads().submit(self._floor, option, weights, parts) for option, parts in asked]
         wait(running)
+        for option, _ in asked:
+            # Afterwards, and in their order: which thread ends first must not matter.
+            basis = self._bases.get(option)
+            if basis is not None and self.tiles(option) >= MANY_TILES:
+                self._like[_alike(option)] = basis
         return [done.result() for done in running]
 
     def _floor(self, option: StackOption, weights: tuple[float, float], parts: int = 0) -> Floor:
@@ -284,7 +294,8 @@ class KnownCosts:
         if not parts or not np.isfinite(total) or not self.tables.rules.joint_capacity:
             return total, [pick for _, pick, _ in alone], [free for _, _, free in alone]
         starts = [price for price, _, _ in alone]
-        return _divided([kind.kind.count for kind in kinds], costs, starts, parts)
+        counts = [kind.kind.count for kind in kinds]
+        return _divided(counts, costs, starts, parts, PRICE_ROUNDS)
 
     def _shared(self, option: StackOption, costs: list[KindCosts]) -> SharedKinds | None:
         """All kinds of tile of an option on the same axes; None where nothing is shared."""
@@ -299,7 +310,8 @@ class KnownCosts:
 
     def _prices(self, option: StackOption, shared: SharedKinds) -> tuple[float, Prices]:
         """The highest bound of an option by prices, and those; looked for from the last on."""
-        prices, self._bases[option] = best_prices(shared, self._bases.get(option))
+        begin = self._bases.get(option) or self._like.get(_alike(option))
+        prices, self._bases[option] = best_prices(shared, begin)
         return bound_by(shared, prices), prices
 
     def _divided_rooms(
@@ -332,7 +344,7 @@ class KnownCosts:
             add_shifts(f, g, prices.choice, k, count)
             costs.append(KindCosts(f, g, occupancy_of(shared, k)))
             starts.append(prices.room[k] / (count * scale))
-        return _divided(counts, costs, starts, parts)
+        return _divided(counts, costs, starts, parts, KNOWN_ROUNDS)
 
 
 @cache
@@ -342,17 +354,26 @@ def _kind_threads() -> ThreadPoolExecutor:
 
 
 def _divided(
-    counts: Sequence[int], costs: Sequence[KindCosts], starts: Sequence[np.ndarray], parts: int
+    counts: Sequence[int],
+    costs: Sequence[KindCosts],
+    starts: Sequence[np.ndarray],
+    parts: int,
+    rounds: int,
 ) -> Floor:
     """`_floor` of `counts` [kind] tiles with placements divided, from prices `starts` on."""
     running = [
-        _kind_threads().submit(divided_bound, *cost[:3], PRICE_ROUNDS, parts, np.inf, start)
+        _kind_threads().submit(divided_bound, *cost[:3], rounds, parts, np.inf, start)
         for cost, start in zip(costs, starts, strict=True)
     ]
     wait(running)
     found = [done.result() for done in running]
     total = sum(count * float(value) for count, (value, _, _) in zip(counts, found, strict=True))
     return total, [pick for _, pick, _ in found], [free for _, _, free in found]
+
+
+def _alike(option: StackOption) -> tuple[object, ...]:
+    """What options have in common whose programs are much the same."""
+    return option.layers, option.mode, option.source, option.target
 
 
 def _fits(held_bits: Sequence[int], free_bits: Sequence[float]) -> bool:

@@ -38,6 +38,9 @@ options that are bounded anew in the time that such a look takes; only speed dep
 MANY_WHOLE = 2_000
 """Options that compute whole maps at once from which on all of them are bounded together; only
 speed depends on it."""
+DIVISIBLE = 0.02
+"""Relative gap up to which placements are divided by what stays in memories, which raises bounds by
+less than that; only speed depends on it."""
 FIRST_RISES, STUBBORN_RISES = (1.3, 1.05, 1.04, 1.02, 1.0), (4.0, 2.0, 2.0, 1.02, 1.0)
 EAGER_RISES = (1.1, 1.02, 1.02, 1.01, 1.0)
 """By stage: first guess how much dearer an option is than its bound, one that makes a dive stay
@@ -161,7 +164,7 @@ class WeightedSolver:
                     cutoff = min(cutoff, self.attained(weights))
                     continue
                 torn = [i for arc, i in open_places if weights not in options.state(arc, i).divided]
-                if torn and np.isfinite(cutoff):
+                if torn and cutoff <= floor * (1 + DIVISIBLE):
                     frontier.divide(bounds, paths.through(least, ahead), cutoff, torn)
                     least = options.least(bounds)
                     continue
