@@ -18,7 +18,7 @@ ROUNDS = 15
 """Rounds of prices for every half, from those of the whole on."""
 MOST_DEPTH = 24
 """Decisions of a part after which it is divided no further."""
-TRIAL_PARTS, TRIAL_RISE = 2, 1e-5
+TRIAL_PARTS, TRIAL_RISE = 4, 1e-5
 """Parts after which the bound has to have risen by so much, or no more are made."""
 WEIGHT, INPUT, OUTPUT, H_CACHE, V_CACHE = range(5)
 
