@@ -1,5 +1,6 @@
 """Bounds over all kinds of tile at once, against trying out every placement."""
 
+from collections.abc import Iterable, Iterator
 from itertools import product
 
 import numpy as np
@@ -84,10 +85,18 @@ def random_kinds(
     )
 
 
-def least(x: SharedKinds) -> float:
-    """Least cost of all placements that fit in all kinds of tile, one by one."""
+def all_shared() -> Iterator[tuple[int, ...]]:
+    """Where weights and caches may lie, (w, h, v) by layer."""
+    yield from product(range(2), range(3), range(3), repeat=N)
+
+
+def least(x: SharedKinds, among: Iterable[tuple[int, ...]] | None = None) -> float:
+    """Least cost of all placements that fit in all kinds of tile, one by one.
+
+    With weights and caches in some of the places alone, if given.
+    """
     best = np.inf
-    for shared in product(range(2), range(3), range(3), repeat=N):
+    for shared in all_shared() if among is None else among:
         total = 0.0
         for k, count in enumerate(COUNTS):
             total += count * _least_of_kind(x, k, shared)
