@@ -73,6 +73,7 @@ class KnownCosts:
         self.parts = PARTS if np.isinf(patience) else 0
         self._options: dict[StackOption, tuple[StackTiling, tuple[KindTables, ...]]] = {}
         self.mappings = mappings or MappingStore(tables, pause)
+        self._known_prices: dict[tuple[StackOption, tuple[float, float]], Prices] = {}
         self._bases: dict[StackOption, Basis | None] = {}
         self._like: dict[tuple[object, ...], Basis] = {}
         """Of options of many layer-tiles: the last basis of one that differs in its tile alone."""
@@ -251,31 +252,38 @@ class KnownCosts:
         return self._floor(option, weights, self.parts)[0]
 
     def _floors(
-        self, asked: Sequence[tuple[StackOption, int]], weights: tuple[float, float]
+        self, asked: Sequence[tuple[StackOption, int, bool]], weights: tuple[float, float]
     ) -> list[Floor]:
-        """`_floor` of many options, each with its parts, on all cores."""
+        """`_floor` of many options, each with its parts and whether prices are renewed."""
         if len(asked) < 2:
-            return [self._floor(option, weights, parts) for option, parts in asked]
-        running = [threads().submit(self._floor, option, weights, parts) for option, parts in asked]
+            return [self._floor(option, weights, *how) for option, *how in asked]
+        running = [threads().submit(self._floor, option, weights, *how) for option, *how in asked]
         wait(running)
-        for option, _ in asked:
+        for option, *_ in asked:
             # Afterwards, and in their order: which thread ends first must not matter.
             basis = self._bases.get(option)
             if basis is not None and self.tiles(option) >= MANY_TILES:
                 self._like[_alike(option)] = basis
         return [done.result() for done in running]
 
-    def _floor(self, option: StackOption, weights: tuple[float, float], parts: int = 0) -> Floor:
+    def _floor(
+        self,
+        option: StackOption,
+        weights: tuple[float, float],
+        parts: int = 0,
+        renew: bool = True,
+    ) -> Floor:
         """Weighted lower bound of `option`, the entries that attain it per kind, what they leave.
 
         That is for mappings beside the tensors, bits [layer, memory]. Placements of a kind are
-        divided into so many `parts`, see `divided_bound`.
+        divided into so many `parts`, see `divided_bound`. Under the prices known, if there are any
+        and they are not to be renewed.
         """
         costs = self._costs(option, weights)
         if parts and self.tables.rules.joint_capacity:
             shared = self._shared(option, costs)
             if shared is not None:
-                bound, prices = self._prices(option, shared)
+                bound, prices = self._prices(option, weights, shared, renew)
                 if np.isfinite(bound):
                     return self._divided_shared(shared, prices, parts)
         kinds = self._kinds(option)[1]
@@ -308,10 +316,19 @@ class KnownCosts:
         ]
         return shared_kinds(tiling, kinds, costs, sources)
 
-    def _prices(self, option: StackOption, shared: SharedKinds) -> tuple[float, Prices]:
-        """The highest bound of an option by prices, and those; looked for from the last on."""
-        begin = self._bases.get(option) or self._like.get(_alike(option))
-        prices, self._bases[option] = best_prices(shared, begin)
+    def _prices(
+        self,
+        option: StackOption,
+        weights: tuple[float, float],
+        shared: SharedKinds,
+        renew: bool = True,
+    ) -> tuple[float, Prices]:
+        """The bound of an option by the best prices, and those: as they were or anew."""
+        prices = self._known_prices.get((option, weights))
+        if prices is None or renew:
+            begin = self._bases.get(option) or self._like.get(_alike(option))
+            prices, self._bases[option] = best_prices(shared, begin)
+            self._known_prices[option, weights] = prices
         return bound_by(shared, prices), prices
 
     def _divided_rooms(

@@ -28,7 +28,8 @@ class _Run:
     """An option that is being sharpened: its bound is to reach `enough`.
 
     `parts` into which placements are divided, the `best` bound, and that `before` mappings that
-    hold less were searched last.
+    hold less were searched last. `renews`: whether new prices are looked for, as under those known
+    nothing is unknown; `priced`: the bound when that was done last.
     """
 
     option: StackOption
@@ -36,6 +37,8 @@ class _Run:
     parts: int = 0
     best: float = 0.0
     before: float = 0.0
+    renews: bool = False
+    priced: float = 0.0
 
 
 class SharpenedCosts(KnownCosts):
@@ -79,7 +82,10 @@ class SharpenedCosts(KnownCosts):
         while waiting:
             if self.pause is not None:
                 self.pause()
-            floors = self._floors([(run.option, run.parts) for run in waiting], weights)
+            for run in waiting:
+                run.renews |= (run.option, weights) not in self._known_prices
+            looks = [(run.option, run.parts, run.renews) for run in waiting]
+            floors = self._floors(looks, weights)
             wanted: dict[MappedTile, float] = {}
             left: list[tuple[MappedTile, list[float]]] = []
             going_on, at_last = [], []
@@ -90,9 +96,13 @@ class SharpenedCosts(KnownCosts):
                     continue
                 bounds, fresh = self._unknown(run.option, weights, picks)
                 bounds = {t: bound for t, bound in bounds.items() if self.mappings.best(t) is None}
+                renewed, run.renews = run.renews, False
                 if bounds or fresh:
                     for tile, bound in bounds.items():
                         wanted.setdefault(tile, bound)
+                    going_on.append(run)
+                elif run.parts and not renewed and run.best > run.priced * (1 + LESS_RISE):
+                    run.renews, run.priced = True, run.best
                     going_on.append(run)
                 elif run.parts != self.parts:
                     run.parts = self.parts

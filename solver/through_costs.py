@@ -42,7 +42,7 @@ class ThroughCosts(KnownPlacement):
         costs = self._costs(option, weights)
         shared = self._shared(option, costs) if self.parts else None
         if shared is not None:
-            prices = self._prices(option, shared)[1]
+            prices = self._prices(option, weights, shared, renew=False)[1]
         out = []
         for k, (kind, cost) in enumerate(zip(kinds, costs, strict=True)):
             cost_f, cost_g, x, _ = cost

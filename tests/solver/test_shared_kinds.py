@@ -44,7 +44,7 @@ def test_no_placement_of_all_kinds_costs_less(case: tuple[ChoiceBuilder, StackOp
     floor = builder.floor(option, WEIGHTS)
     shared = builder._shared(option, builder._costs(option, WEIGHTS))
     assert shared is not None
-    bound = builder._prices(option, shared)[0]
+    bound = builder._prices(option, WEIGHTS, shared)[0]
     choices = builder.build(option, WEIGHTS, 1.3 * floor)
     model = ScheduleModel(builder.tables, choices, WEIGHTS, floor)
     solver = cp_model.CpSolver()
@@ -70,7 +70,7 @@ def test_prices_are_kept_for_the_next_bound(case: tuple[ChoiceBuilder, StackOpti
     builder, option = case
     shared = builder._shared(option, builder._costs(option, WEIGHTS))
     assert shared is not None
-    bounds = [builder._prices(option, shared)[0] for _ in range(3)]
+    bounds = [builder._prices(option, WEIGHTS, shared)[0] for _ in range(3)]
     assert np.isfinite(bounds).all()
     assert all(
         later >= sooner * (1 - 1e-12) for sooner, later in zip(bounds, bounds[1:], strict=False)
