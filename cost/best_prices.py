@@ -7,6 +7,7 @@ valid (`shared_prices.bound_under`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import highspy
 import numpy as np
@@ -16,6 +17,9 @@ from cost.shared_prices import SharedKinds, bound_under
 
 LARGEST_COST = 1e3
 """What the largest cost of an entry is scaled to."""
+SOLVER: Any = highspy.Highs.__base__
+"""HiGHS's compiled class: the one made from it writes to standard output, which belongs to the
+commands."""
 MANY_COLUMNS = 20_000
 """From so many columns on it pays to simplify the program first; only speed depends on it."""
 _AT_LOWER, _BASIC, _AT_UPPER, _FREE = (
@@ -97,9 +101,9 @@ def unit_of(program: PriceProgram) -> float:
     return float(program.cost.max(initial=0.0)) / LARGEST_COST
 
 
-def solver_of(program: PriceProgram, unit: float) -> highspy.Highs:
+def solver_of(program: PriceProgram, unit: float) -> Any:
     """A solver that holds the program, costs divided by `unit`."""
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
+    solver = SOLVER()
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("threads", 1)
     if program.columns < MANY_COLUMNS:

@@ -1,5 +1,7 @@
 """Bounds over all kinds of tile at once, against trying out every placement."""
 
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import product
 
@@ -221,3 +223,13 @@ def test_a_tile_that_waits_is_in_one_memory(seed: int) -> None:
         assert np.allclose(g[0] - x.g[k, 0], charges[PLACE_LEFT, 0, :2, None, None, None, None])
         seconds = charges[PLACE_SECOND, 1, :2, None, None, None, None]
         assert np.allclose(g[1], (x.pairs[k, 0] + seconds).min(axis=1))
+
+
+def test_the_solver_of_programs_writes_nothing() -> None:
+    """Standard output belongs to the commands, some of which write JSON there."""
+    code = (
+        "from tests.cost.test_shared_prices import *;"
+        "best_prices(random_kinds(np.random.default_rng(0)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
