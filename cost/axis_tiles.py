@@ -155,13 +155,29 @@ def walk_axis(graph: StackGraph, axis: str, columns: Columns, cached: bool) -> A
     return AxisWalk(made=made, fresh=fresh, edges=edges)
 
 
+def _within(positions: np.ndarray, size: int) -> np.ndarray:
+    """Positions clipped to [0, size]; short arrays, for which `np.clip` takes long."""
+    clipped: np.ndarray = np.minimum(np.maximum(positions, 0), size)
+    return clipped
+
+
+def _one_on(values: np.ndarray) -> np.ndarray:
+    """Of each column the value of the one before (of the first that of the last)."""
+    return np.concatenate((values[-1:], values[:-1]))
+
+
+def _one_back(values: np.ndarray) -> np.ndarray:
+    """Of each column the value of the next."""
+    return np.concatenate((values[1:], values[:1]))
+
+
 def _needs(
     read: AxisRead, made: tuple[np.ndarray, np.ndarray], total: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """[begin, end) read for outputs `made` (of `total`), and the first position still needed."""
     begin, end = made
-    low = np.clip(read.stride * begin - read.offset, 0, read.size)
-    high = np.clip(read.stride * (end - 1) - read.offset + read.window, 0, read.size)
+    low = _within(read.stride * begin - read.offset, read.size)
+    high = _within(read.stride * (end - 1) - read.offset + read.window, read.size)
     still = np.where(begin >= total, read.size, low)
     empty = end <= begin
     return np.where(empty, still, low), np.where(empty, still, high), still
@@ -188,7 +204,7 @@ def _made(
     # Ends so far, tiling by tiling.
     shift = np.cumsum(columns.starts) * (far << 1)
     done = np.maximum.accumulate(end + shift) - shift
-    before = np.where(columns.starts, np.where(begin == far, 0, begin), np.roll(done, 1))
+    before = np.where(columns.starts, np.where(begin == far, 0, begin), _one_on(done))
     nothing = end < 0
     if exported:
         begin = np.minimum(begin, before)
@@ -211,7 +227,7 @@ def new_to_reader(
         return extent
     shift = np.cumsum(columns.starts) * (_FAR << 1)
     done = np.maximum.accumulate(np.where(high > low, high, -1) + shift) - shift
-    before = np.where(columns.starts, low, np.roll(done, 1))
+    before = np.where(columns.starts, low, _one_on(done))
     news: np.ndarray = np.maximum(0, high - np.maximum(low, before))
     return news
 
@@ -235,7 +251,7 @@ def _edge_steps(
     if cached:
         moved = np.maximum(0, np.minimum(high, end) - np.maximum(low, begin))
         reused = extent - moved
-        next_from = np.where(columns.ends, np.int64(1 << 42), np.roll(still, -1))
+        next_from = np.where(columns.ends, np.int64(1 << 42), _one_back(still))
         held = np.maximum(0, end - next_from)
         kept = np.maximum(0, end - np.maximum(next_from, begin))
     return {

@@ -113,7 +113,7 @@ class Layer:
     precision: Precision
     weight_source: str | None = None
 
-    @property
+    @cached_property
     def computes(self) -> bool:
         """Whether the layer does anything; a concat only says where its parts lie."""
         return self.kind is not LayerKind.CONCAT

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP, floor_costs
+from cost.floor_tables import AS_PLACED, FROM_AND_TO_TOP, FROM_TOP, TO_TOP
 from problems.workload import Operand
 from solver.axis_counts import AxisCounts
 from solver.fetching import AllFetched, Fetched
 from solver.layer_tables import NEVER, LayerTile
 from solver.least_by_rest import least_by_rest
-from solver.placements import weight_memories
+from solver.shared_floors import SharedFloors
 from solver.stack_tables import StackTables
 from solver.way_in import (
     input_bits,
@@ -34,6 +34,8 @@ LeastOf = Callable[[int, list[LayerTile]], np.ndarray]
 """Least weighted bounds [tile, way, variant] of tiles of a layer."""
 STAYING, STREAMED = range(2)
 """Whether a layer's weights stay on chip, where they arrive once, or come with every tile."""
+ON_CHIP, IN_DRAM, EITHER, PLAIN = range(4)
+"""Where the input of a layer rests; see `LayerSums._settle`."""
 ENERGY, CYCLES = (1.0, 0.0), (0.0, 1.0)
 """Weights of a cost (pJ, cycles); others are those of both together."""
 Weights = tuple[float, float]
@@ -70,7 +72,7 @@ class LayerSums:
         layer: int,
         widths: np.ndarray,
         heights: np.ndarray,
-        floors: _SharedFloors,
+        floors: SharedFloors,
     ) -> None:
         self.tables, self.layer = tables, layer
         self.weights = self._weight_ways()
@@ -81,14 +83,16 @@ class LayerSums:
         self._learnt: tuple[Weights, np.ndarray] = (ENERGY, np.zeros(0))
         """Bounds [weights, variant, w, h] of the cost under some weights of both."""
         self._weighed: dict[Weights, np.ndarray] = {}
+        self._settled: dict[tuple[Weights, bool], np.ndarray] = {}
+        """See `_settle`; forgotten whenever bounds rise."""
 
     def _weight_ways(self) -> tuple[int, ...]:
         """The ways weights may take: staying (also where none are), streamed."""
         layer = self.tables.problem.workload.layers[self.layer]
         if not self.tables.rules.charge_weight_arrival or not layer.has_weights:
             return (STAYING,)
-        domains, hardware = self.tables.domains, self.tables.problem.hardware
-        stays = any(m != domains.dram for m in weight_memories(domains, hardware, layer))
+        dram = self.tables.domains.dram
+        stays = any(m != dram for m in self.tables.weight_places[self.layer])
         return (STAYING, STREAMED) if stays else (STREAMED,)
 
     def _usable(self, way: int) -> np.ndarray:
@@ -103,7 +107,7 @@ class LayerSums:
         usable[0, top] = way == STREAMED
         return usable
 
-    def _grid(self, widths: np.ndarray, heights: np.ndarray, floors: _SharedFloors) -> FloorGrid:
+    def _grid(self, widths: np.ndarray, heights: np.ndarray, floors: SharedFloors) -> FloorGrid:
         tables = self.tables
         layer = tables.problem.workload.layers[self.layer]
         costs = np.full((2, 4, len(widths), len(heights), 2), np.inf)
@@ -153,6 +157,7 @@ class LayerSums:
                 old = costs[way, variant, i, j]
                 costs[way, variant, i, j] = np.maximum(old, least[:, n, variant])
         self._weighed.clear()
+        self._settled.clear()
 
     def _least(
         self, i: np.ndarray, j: np.ndarray, pause: Callable[[], object], *, timed: bool
@@ -198,6 +203,7 @@ class LayerSums:
                 known = self._learnt[1]
                 known[cells] = np.maximum(known[cells], least[:, n, variant])
         self._weighed.clear()
+        self._settled.clear()
 
     def weigh(self, weights: Weights) -> np.ndarray:
         """Bounds [weights, variant, w, h] of weighted costs."""
@@ -210,6 +216,7 @@ class LayerSums:
             if self._learnt[0] == weights:
                 np.maximum(both, self._learnt[1], out=both)
             self._weighed = {weights: both}
+            self._settled.clear()  # those of other weights are not asked for again
         return self._weighed[weights]
 
     def codes(self, where: np.ndarray) -> list[int]:
@@ -268,18 +275,25 @@ class LayerSums:
         per_pj, per_cycle = weights
 
         def of_tiles(table: np.ndarray) -> np.ndarray:
-            found: np.ndarray = table[:, ix[:, None], iy[None, :]]
+            # Far quicker than both at a time.
+            found: np.ndarray = table[..., ix, :][..., iy]
             return found
 
-        costs = self.weigh(weights)
-        on_chip, in_dram = of_tiles(costs[:, TO_TOP]), of_tiles(costs[:, FROM_AND_TO_TOP])
-        if not to_dram:
+        fetches = any(how is not Fetched.NOT for how in from_dram)
+        settled = self._settle(weights, to_dram=to_dram)
+        if not fetches and (to_dram or not exported):
+            return self._over_tiles(x, y, weights, of_tiles(settled[EITHER]))
+        if to_dram or not exported:
+            on_chip, in_dram = of_tiles(settled[ON_CHIP]), of_tiles(settled[IN_DRAM])
+        else:
+            costs = self.weigh(weights)
+            on_chip, in_dram = of_tiles(costs[:, TO_TOP]), of_tiles(costs[:, FROM_AND_TO_TOP])
             for above, variant in ((on_chip, AS_PLACED), (in_dram, FROM_TOP)):
                 below = of_tiles(costs[:, variant])
-                if exported and per_pj:
-                    # Of what is written out beside energy is charged elsewhere.
+                # Of what is written out beside energy is charged elsewhere.
+                if per_pj:
                     above -= per_pj * self._leaving_pj(x, y)
-                if exported and per_cycle:
+                if per_cycle:
                     below += per_cycle * self._leaving_cycles(x, y)
                 np.minimum(above, below, out=above)
         for operand, how in enumerate(from_dram if per_cycle else ()):
@@ -288,22 +302,43 @@ class LayerSums:
                 fresh = self._fresh(x, y, operand, how)
                 copied = input_copy_cycles(self.tables, self.layer, fresh, operand)
                 on_chip += per_cycle * copied
-        if per_pj and any(how is not Fetched.NOT for how in from_dram):
+        if per_pj and fetches:
             way_in = np.zeros((len(x.outputs), len(y.outputs)))
             for operand, how in enumerate(from_dram):
                 if how is not Fetched.NOT:
                     fresh = self._fresh(x, y, operand, how)
                     way_in += fresh * input_bits(self.tables, self.layer, operand) * self.read_pj
+            way_in *= per_pj
             # Least bounds of an operand that rests in DRAM hold its way in already.
+            np.maximum(in_dram, of_tiles(settled[PLAIN]) + way_in, out=in_dram)
+            on_chip += way_in
+        return self._over_tiles(x, y, weights, np.minimum(on_chip, in_dram))
+
+    def _settle(self, weights: Weights, *, to_dram: bool) -> np.ndarray:
+        """Least weighted costs [ON_CHIP/IN_DRAM/EITHER/PLAIN, weights, w, h] by where the input is.
+
+        `to_dram`: the output rests in DRAM, else where it suits. PLAIN: in DRAM, without its way.
+        """
+        found = self._settled.get((weights, to_dram))
+        if found is None:
+            costs = self.weigh(weights)
+            on_chip, in_dram = costs[:, TO_TOP], costs[:, FROM_AND_TO_TOP]
+            if not to_dram:
+                on_chip = np.minimum(on_chip, costs[:, AS_PLACED])
+                in_dram = np.minimum(in_dram, costs[:, FROM_TOP])
             variants = [FROM_AND_TO_TOP] if to_dram else [FROM_TOP, FROM_AND_TO_TOP]
-            plain = per_pj * (of_tiles(self.grid.plain_pj[:, variants[0]]) + way_in)
-            if per_cycle:
-                cycles = self.grid.costs[..., 1][:, variants].min(axis=1)
-                plain += per_cycle * of_tiles(cycles)
-            in_dram = np.maximum(in_dram, plain)
-            on_chip += per_pj * way_in
-        least = np.minimum(on_chip, in_dram)
-        arrival = per_pj * self.arrival[0] + per_cycle * self.arrival[1]
+            cycles = np.minimum(self.grid.costs[..., 1][:, variants].min(axis=1), NEVER)
+            plain_pj = np.minimum(self.grid.plain_pj[:, variants[0]], NEVER)
+            plain = weights[0] * plain_pj + weights[1] * cycles
+            found = np.stack([on_chip, in_dram, np.minimum(on_chip, in_dram), plain])
+            self._settled[weights, to_dram] = found
+        return found
+
+    def _over_tiles(
+        self, x: AxisCounts, y: AxisCounts, weights: Weights, least: np.ndarray
+    ) -> np.ndarray:
+        """Sums [tile_x, tile_y] over all tiles of their `least` costs [weights, ...]."""
+        arrival = weights[0] * self.arrival[0] + weights[1] * self.arrival[1]
         ways = [
             y.over_tiles(x.over_tiles(least[way]).T).T + (arrival if way == STAYING else 0.0)
             for way in self.weights
@@ -331,45 +366,11 @@ class LayerSums:
         return output_copy_cycles(self.tables, self.layer, np.outer(x.written, y.written))
 
 
-class _SharedFloors:
-    """Floors by size of layers that are alike, computed once where their sizes overlap."""
-
-    def __init__(self, tables: StackTables, sizes: Mapping[int, tuple[set[int], set[int]]]) -> None:
-        self._tables = tables
-        self._known: dict[tuple[int, bytes], np.ndarray] = {}
-        self._axes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        members: dict[int, list[int]] = {}
-        for layer in sizes:
-            members.setdefault(tables.alike(layer), []).append(layer)
-        for like, layers in members.items():
-            widths = set().union(*(sizes[i][0] for i in layers))
-            heights = set().union(*(sizes[i][1] for i in layers))
-            apart = sum(len(sizes[i][0]) * len(sizes[i][1]) for i in layers)
-            if len(widths) * len(heights) <= apart:
-                self._axes[like] = np.array(sorted(widths)), np.array(sorted(heights))
-
-    def costs(
-        self, layer: int, widths: np.ndarray, heights: np.ndarray, usable: np.ndarray
-    ) -> np.ndarray:
-        """See `floor_costs`."""
-        tables, like = self._tables, self._tables.alike(layer)
-        whole = tables.tile_sizes(layer, 1, 1)
-        if like not in self._axes:
-            return floor_costs(tables.models[layer], whole, widths, heights, usable)
-        axes = self._axes[like]
-        key = (like, usable.tobytes())
-        if key not in self._known:
-            self._known[key] = floor_costs(tables.models[layer], whole, *axes, usable)
-        i, j = np.searchsorted(axes[0], widths), np.searchsorted(axes[1], heights)
-        found: np.ndarray = self._known[key][:, i[:, None], j[None, :]]
-        return found
-
-
 def layer_sums(
     tables: StackTables, sizes: Mapping[int, tuple[set[int], set[int]]]
 ) -> dict[int, LayerSums]:
     """`LayerSums` of every layer in `sizes`: the widths and heights that occur."""
-    floors = _SharedFloors(tables, sizes)
+    floors = SharedFloors(tables, sizes)
     return {
         layer: LayerSums(tables, layer, np.array(sorted(widths)), np.array(sorted(heights)), floors)
         for layer, (widths, heights) in sizes.items()

@@ -11,7 +11,6 @@ from cost.mapping_bounds import least_bounds
 from problems.workload import Operand
 from solver.layer_tables import NEVER, TILES_A_TURN, LayerTile
 from solver.placed_tables import PlacedTables, Ways
-from solver.placements import weight_memories
 
 VARIANTS = {
     (False, False): AS_PLACED,
@@ -32,7 +31,7 @@ def weight_ways(tables: PlacedTables, layer: int) -> Ways:
     if workload_layer.kind.joins:
         return ((-1,),)
     dram = tables.domains.dram
-    places = weight_memories(tables.domains, tables.problem.hardware, workload_layer)
+    places = tables.weight_places[layer]
     if not workload_layer.has_weights:
         return (places,)
     if not tables.rules.charge_weight_arrival:

@@ -153,11 +153,16 @@ class OpenOptions:
 
     def bounds(self, weights: tuple[float, float]) -> np.ndarray:
         """Weighted bounds of all options."""
+        out = self.floors(weights)
+        for i in self.states:
+            self.take_bound(out, i, weights)
+        return out
+
+    def floors(self, weights: tuple[float, float]) -> np.ndarray:
+        """The same by the pool's bounds alone, without what looks at options found out."""
         never = np.isinf(self.energy) | np.isinf(self.latency)
         energy, latency = np.where(never, 0.0, self.energy), np.where(never, 0.0, self.latency)
         out = np.where(never, np.inf, weights[0] * energy + weights[1] * latency)
-        for i in self.states:
-            self.take_bound(out, i, weights)
         if weights in self._joint:
             np.maximum(out, self._joint[weights], out=out)
         return out

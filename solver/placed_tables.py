@@ -74,6 +74,11 @@ class PlacedTables(LayerTables):
         super().__init__(problem, rules, timed=timed)
         self.inside = PinnedInside(problem, rules, inside)
         self.domains: MemoryDomains = memory_domains(problem.hardware)
+        self.weight_places: tuple[tuple[int, ...], ...] = tuple(
+            weight_memories(self.domains, problem.hardware, layer)
+            for layer in problem.workload.layers
+        )
+        """Memories where weights may stay from tile to tile, by layer."""
         self.copies = build_copy_tables(problem.hardware)
         self._phases: dict[tuple[object, ...], np.ndarray] = {}
         self._graphs: dict[tuple[int, ...], StackGraph] = {}
@@ -317,12 +322,11 @@ class PlacedTables(LayerTables):
         return table
 
     def _weight_domain(self, layer: int, kind: TileKind) -> tuple[int, ...]:
-        hardware = self.problem.hardware
         if self.problem.workload.layers[layer].kind.joins:
             return (-1,)
         if self._maps_own_weights(layer, kind):
             return (self.domains.dram,)
-        return weight_memories(self.domains, hardware, self.problem.workload.layers[layer])
+        return self.weight_places[layer]
 
     def _maps_own_weights(self, layer: int, kind: TileKind) -> bool:
         """Whether weights are mapped over the whole chain: the reference's in its first tile."""
@@ -367,7 +371,7 @@ class PlacedTables(LayerTables):
             # Both operands of an add rest in one memory.
             found = bounds[b, b][None][:, :, o]
         else:
-            found = bounds[np.ix_([levels[Operand.W][memory] for memory in weights], b, o)]
+            found = bounds[[levels[Operand.W][memory] for memory in weights]][:, b][:, :, o]
         for i, memory in enumerate(domains.inputs):
             if operand_bits > domains.sizes_bits[memory]:
                 found[:, i] = np.inf

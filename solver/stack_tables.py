@@ -13,7 +13,7 @@ from cost.kind_paths import kind_bounds, weigh_table
 from cost.rules import RuleSet
 from cost.stack_tiles import StackTiling, TileKind
 from problems.problem import Problem
-from solver.kind_floors import kind_floors
+from solver.kind_floors import KindFloors
 from solver.kind_tables import KindTables
 from solver.occupancy import occupancy
 from solver.pins import LayerOfStack
@@ -22,8 +22,10 @@ from solver.stack_option import StackOption, main_kind, tiles_that_run
 
 PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
-KEPT_TABLES = 4096
-"""Tables of kinds of tile remembered at a time."""
+KEPT_TABLES, KEPT_MIB = 4096, 768
+"""Tables of kinds of tile remembered at a time at least, and how much memory more of them take."""
+TYPICAL_DEPTH, BESIDE_BYTES = 8, 8192
+"""Layers of a stack, and memory of a table beside its two largest arrays, by which that is told."""
 
 
 class StackTables(PlacedTables):
@@ -39,8 +41,23 @@ class StackTables(PlacedTables):
     ) -> None:
         super().__init__(problem, rules, timed=timed, inside=inside)
         self._arriving: dict[tuple[int, tuple[int, ...]], np.ndarray | None] = {}
-        self._tables = lru_cache(KEPT_TABLES)(self._one_kind)
-        self._floors_by_kind = lru_cache(KEPT_TILINGS)(lambda option: kind_floors(self, option))
+        self._tables = lru_cache(self._kept_tables())(self._one_kind)
+        self._floors_by_kind = lru_cache(KEPT_TILINGS)(KindFloors(self).of)
+
+    def _kept_tables(self) -> int:
+        """How many tables of kinds of tile are remembered at a time."""
+        inputs, outputs, weights, caches = (
+            len(places)
+            for places in (
+                self.domains.inputs,
+                self.domains.outputs,
+                self.domains.weights,
+                self.domains.caches,
+            )
+        )
+        entries = weights * inputs * outputs + max(inputs, outputs) * inputs * caches**3
+        table = TYPICAL_DEPTH * entries * 16 + BESIDE_BYTES  # pJ and cycles of every entry
+        return max(KEPT_TABLES, (KEPT_MIB << 20) // table)
 
     def map_bits(self, option: StackOption) -> dict[int, int]:
         """Bits by memory of the whole maps that rest on chip beside a stack."""

@@ -7,7 +7,6 @@ import numpy as np
 from problems.hardware import Hardware, MemoryLevel
 from problems.workload import Operand
 from solver.placed_tables import PlacedTables
-from solver.placements import weight_memories
 
 
 def link_pj_per_bit(hardware: Hardware, operand: Operand, *, inward: bool) -> float:
@@ -57,7 +56,7 @@ def least_arrival(tables: PlacedTables, layer: int) -> tuple[float, float]:
     workload_layer, dram = tables.problem.workload.layers[layer], tables.domains.dram
     if not workload_layer.has_weights:
         return 0.0, 0.0
-    places = weight_memories(tables.domains, tables.problem.hardware, workload_layer)
+    places = tables.weight_places[layer]
     costs = [tables.arrival(layer, m) for m in places if m != dram]
     return min((c[0] for c in costs), default=0.0), float(min((c[1] for c in costs), default=0))
 
