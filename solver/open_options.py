@@ -42,10 +42,6 @@ class OptionState:
     fitted: dict[tuple[float, float], tuple[float, OptionPlan] | None] = field(default_factory=dict)
     """Weighted cost and plan of a placement that fits, as soon as one was looked for."""
 
-    def is_torn(self, weights: tuple[float, float]) -> bool:
-        """Whether placements are to be divided, as CP-SAT did not soon find out about them."""
-        return self.is_careful and weights not in self.divided
-
     def bound(self, weights: tuple[float, float]) -> float:
         """Least weighted cost over the corners of what the half-planes leave."""
         a, b = weights

@@ -189,7 +189,7 @@ class WeightedSolver:
                     cutoff = min(cutoff, self.attained(weights))
                     continue
                 torn = [i for arc, i in open_places if weights not in options.state(arc, i).divided]
-                if torn and cutoff <= floor * (1 + DIVISIBLE):
+                if torn and self.steps.divides and cutoff <= floor * (1 + DIVISIBLE):
                     frontier.divide(bounds, paths.through(least, ahead), cutoff, torn)
                     least = options.least(bounds)
                     continue
