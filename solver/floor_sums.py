@@ -39,6 +39,8 @@ ON_CHIP, IN_DRAM, EITHER, PLAIN = range(4)
 ENERGY, CYCLES = (1.0, 0.0), (0.0, 1.0)
 """Weights of a cost (pJ, cycles); others are those of both together."""
 Weights = tuple[float, float]
+LARGE_SETTLED = 100_000
+"""Entries of a layer's table of least costs from which on only the last one made is kept."""
 SAMPLE = 12
 """Sizes by which it is judged whether sharpening a layer pays."""
 
@@ -331,6 +333,8 @@ class LayerSums:
             plain_pj = np.minimum(self.grid.plain_pj[:, variants[0]], NEVER)
             plain = weights[0] * plain_pj + weights[1] * cycles
             found = np.stack([on_chip, in_dram, np.minimum(on_chip, in_dram), plain])
+            if found[0].size > LARGE_SETTLED:
+                self._settled.clear()
             self._settled[weights, to_dram] = found
         return found
 

@@ -15,8 +15,28 @@ from solver.pinned_inside import Memories
 from solver.prune import Pool
 from solver.stack_tables import StackTables
 
+LEAST_LESSON, RARER = 0.25, 8
+"""What a lesson is to raise the bound of all by, as a share of the rise since the one before, and
+how much rarer lessons become at most where it does not; only speed depends on them."""
 Joint = dict[LayerTile, np.ndarray]
 """Bounds [W, I, O level] of weighted costs, by layer-tile."""
+
+
+class Lessons:
+    """After how many `looks` at options all are bounded anew; only speed depends on it.
+
+    Rarer and rarer while that raises the bound of all by far less than looks do.
+    """
+
+    def __init__(self, least: int) -> None:
+        self.looks = self._least = least
+        self._learnt = 0.0
+
+    def judge(self, before: float, after: float) -> None:
+        """Take note of the bound of all before and after a lesson."""
+        is_worth_it = after - before >= LEAST_LESSON * (before - self._learnt)
+        self.looks = self._least if is_worth_it else min(2 * self.looks, RARER * self._least)
+        self._learnt = after
 
 
 def learn(

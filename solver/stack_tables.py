@@ -24,8 +24,8 @@ PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
 KEPT_TABLES, KEPT_MIB = 4096, 768
 """Tables of kinds of tile remembered at a time at least, and how much memory more of them take."""
-TYPICAL_DEPTH, BESIDE_BYTES = 8, 8192
-"""Layers of a stack, and memory of a table beside its two largest arrays, by which that is told."""
+BESIDE_BYTES = 8192
+"""Memory of such a table beside its two largest arrays, roughly."""
 
 
 class StackTables(PlacedTables):
@@ -56,7 +56,8 @@ class StackTables(PlacedTables):
             )
         )
         entries = weights * inputs * outputs + max(inputs, outputs) * inputs * caches**3
-        table = TYPICAL_DEPTH * entries * 16 + BESIDE_BYTES  # pJ and cycles of every entry
+        depth = 1 + len(self.problem.workload.layers) // 2  # of stacks as long as any
+        table = depth * entries * 16 + BESIDE_BYTES  # pJ and cycles of every entry
         return max(KEPT_TABLES, (KEPT_MIB << 20) // table)
 
     def map_bits(self, option: StackOption) -> dict[int, int]:

@@ -16,7 +16,7 @@ import numpy as np
 from solver.choices import ChoiceBuilder
 from solver.frontier import Frontier
 from solver.guesses import Guesses
-from solver.learn import Joint, learn, learn_jointly
+from solver.learn import Joint, Lessons, learn, learn_jointly
 from solver.limits import SearchLimits, TooHardError
 from solver.open_options import OpenOptions, OptionState
 from solver.option_plan import OptionPlan
@@ -35,9 +35,6 @@ again."""
 LOOKS_A_LESSON, OPTIONS_A_LOOK = 128, 10_000
 """Looks at the mappings of options after which all are bounded anew by what was learnt, and the
 options that are bounded anew in the time that such a look takes; only speed depends on them."""
-LEAST_LESSON, RARER = 0.25, 8
-"""What a lesson is to raise the bound of all by, as a share of the rise since the one before, and
-how much rarer lessons become at most where it does not; only speed depends on them."""
 MANY_WHOLE = 2_000
 """Options that compute whole maps at once from which on all of them are bounded together; only
 speed depends on it."""
@@ -65,23 +62,6 @@ class WeightedOptimum:
     plans: tuple[OptionPlan, ...]
     potentials: Ways
     survivors: int
-
-
-class _Lessons:
-    """After how many `looks` at options all are bounded anew; only speed depends on it.
-
-    Rarer and rarer while that raises the bound of all by far less than looks do.
-    """
-
-    def __init__(self, least: int) -> None:
-        self.looks = self._least = least
-        self._learnt = 0.0
-
-    def judge(self, before: float, after: float) -> None:
-        """Take note of the bound of all before and after a lesson."""
-        is_worth_it = after - before >= LEAST_LESSON * (before - self._learnt)
-        self.looks = self._least if is_worth_it else min(2 * self.looks, RARER * self._least)
-        self._learnt = after
 
 
 _Hard = Literal["mappings", "placements"]
@@ -141,7 +121,7 @@ class WeightedSolver:
             bounds[left_out] = np.inf
         least = options.least(bounds)
         frontier = Frontier(options, self.steps, weights)
-        lessons = _Lessons(max(LOOKS_A_LESSON, len(bounds) // OPTIONS_A_LOOK))
+        lessons = Lessons(max(LOOKS_A_LESSON, len(bounds) // OPTIONS_A_LOOK))
         floor = 0.0
         while True:
             self.limits.left()

@@ -10,7 +10,7 @@ import pytest
 from cost.rules import EXACT
 from problems import load_problem
 from solver.choices import ChoiceBuilder
-from solver.learn import learn, learn_jointly
+from solver.learn import Lessons, learn, learn_jointly
 from solver.prepare import cost_tables
 from solver.prune import Pool, make_pool
 from solver.screen import Screen
@@ -122,3 +122,39 @@ def test_weights_of_nearly_one_cost_are_those_of_one(family) -> None:  # type: i
                 one, other = pool.screen.floors(alone), pool.screen.floors(both)
                 for r, a, b in zip(pool.ranges, one, other, strict=True):
                     np.testing.assert_allclose(b[r.alive], a[r.alive], rtol=1e-5)
+
+
+def test_lessons_become_rare_where_they_bring_little() -> None:
+    lessons = Lessons(100)
+    lessons.judge(5.0, 8.0)  # the first one raised the bound of all
+    assert lessons.looks == 100
+    lessons.judge(10.0, 10.5)  # a quarter of what looks did
+    assert lessons.looks == 100
+    seen = []
+    for bound in range(11, 17):
+        lessons.judge(float(bound), float(bound))
+        seen.append(lessons.looks)
+    assert seen == [200, 400, 800, 800, 800, 800]
+    lessons.judge(17.0, 18.0)
+    assert lessons.looks == 100
+
+
+def test_sums_follow_whatever_rises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that nothing kept for sums over layers is older than the bounds that they add up."""
+    problem = FAMILIES[0](Random(3), levels=3, tight=2.0)
+    for kept in (0, 1 << 30):
+        monkeypatch.setattr("solver.floor_sums.LARGE_SETTLED", kept)
+        tables = cost_tables(problem, EXACT)
+        screen = Screen(tables, stack_ranges(problem, EXACT, parse_tiles("all"), MODES, None))
+        both = (2.0, 300.0)
+        for weights in (*WEIGHTS, both):
+            screen.floors(weights)
+        sharpen_all(make_pool(screen))
+        for weights in (*WEIGHTS, both, *WEIGHTS):
+            found = screen.floors(weights)
+            for sums in screen.layers.values():
+                sums._weighed.clear()
+                sums._settled.clear()
+            screen._known.clear()
+            anew = screen.floors(weights)
+            assert all((a == b).all() for a, b in zip(found, anew, strict=True))

@@ -105,3 +105,24 @@ def test_a_wide_look_that_finds_nothing_soon_is_followed_by_narrow_ones(
     late, bounds = solved()
     assert bounds[0] == bounds[1] and len(bounds) > 2
     assert late.bound(WEIGHTS) == pytest.approx(usual.bound(WEIGHTS), rel=1e-9)
+
+
+def test_divisions_end_where_they_close_little(
+    tables: StackTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state,) = _states(tables, 1)
+    steps = OptionSteps(ChoiceBuilder(tables), LIMITS, hasty=False)
+    reached = [0.0, 104.0, 108.0, 112.0, 117.0, 121.0]
+    monkeypatch.setattr(steps.builder, "divide_all", lambda *_: [reached.pop(0)])
+    state.planes.append((*WEIGHTS, 100.0))
+    assert steps.divides
+    for _ in range(4):
+        # The first found nothing to divide, which says nothing of others.
+        known = state.bound(WEIGHTS)
+        steps.divide([(state, known + 40.0)], WEIGHTS)
+        assert steps.divides
+    steps.divide([(state, state.bound(WEIGHTS) + 40.0)], WEIGHTS)
+    assert not steps.divides  # four by a tenth or so each
+    steps._gains[0] = 1.0
+    assert steps.divides
+    assert state.divided == {WEIGHTS}
