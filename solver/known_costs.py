@@ -10,10 +10,11 @@ from functools import cache
 
 import numpy as np
 
-from cost.best_prices import Basis, Prices, best_prices, bound_by
+from cost.best_prices import Basis, Prices, best_prices, bound_by, no_prices
 from cost.capacity_bound import capacity_prices
 from cost.capacity_branch import divided_bound
 from cost.divided_room import DividedRoom, divided_room
+from cost.hopeless import without_hopeless
 from cost.kind_paths import cheapest, weigh_table
 from cost.mapping_search import weigh_point
 from cost.shared_prices import (
@@ -334,16 +335,16 @@ class KnownCosts:
     def _divided_rooms(
         self, asked: Sequence[tuple[StackOption, float]], weights: tuple[float, float]
     ) -> list[DividedRoom | None]:
-        """`divided_room` of options, each with what is enough, on all cores.
-
-        None where it is too much for so little.
-        """
+        """`divided_room` of options, each with what is enough; None where it is not worth it."""
 
         def one(option: StackOption, enough: float) -> DividedRoom | None:
             shared = self._shared(option, self._costs(option, weights))
             if shared is None or shared.f.shape[0] * shared.f.shape[1] < MANY_TILES:
                 return None
-            return divided_room(shared, self._bases.get(option), enough, ROOMS)
+            prices = self._known_prices.get((option, weights)) or no_prices(shared)
+            near = without_hopeless(shared, prices, enough)
+            found = divided_room(near, self._bases.get(option), enough, ROOMS)
+            return replace(found, bound=min(found.bound, enough))  # what was left out costs as much
 
         running = [threads().submit(one, *ask) for ask in asked]
         wait(running)
