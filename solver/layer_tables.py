@@ -19,7 +19,7 @@ from solver.pinned_inside import FREE
 
 NEVER = 1e200
 """Stands for infinity where costs are multiplied by what may be zero."""
-TILES_A_TURN = 128
+TILES_A_TURN = 64
 """Sizes of layer-tiles bounded between two looks at the clock."""
 KEPT_BOUNDS = 200_000
 """Layer-tiles whose bounds by placement are remembered, though none has asked for them yet."""
