@@ -24,6 +24,9 @@ WIDEST = 0.5
 NEAR = 0.05
 """Relative distance from the lower bound within which a known mapping is the reach at once: most
 such are the best, or close."""
+LEAP = 10_000
+"""Nodes after which a search that reaches so far at once begins anew in steps: some would take a
+hundred times as many as steps do."""
 
 
 class BestSearch:
@@ -65,6 +68,8 @@ class BestSearch:
         self._known = known
         self._met: MappingPoint | None = None
         """One that does for a beginning."""
+        self._leaps = True
+        """Whether the reach may be that of a known mapping at once."""
 
     def step(self) -> int:
         """Look further until it took some effort; returns the nodes looked at.
@@ -93,6 +98,8 @@ class BestSearch:
             ended = self._walk.turn()
             effort += self._walk.nodes - before
             if not ended:
+                if self._leaps and self._is_near and self._walk.nodes >= LEAP:
+                    self._leaps, self._walk = False, None
                 continue
             points = self._walk.points()
             self._walk = None
@@ -132,9 +139,14 @@ class BestSearch:
         return min(met, self._known)
 
     @property
+    def _is_near(self) -> bool:
+        """Whether a known mapping is close to what the best one costs at least."""
+        return self._most <= self._least * (1 + NEAR)
+
+    @property
     def _cutoff(self) -> float:
         most = self._most
-        if most <= self._least * (1 + NEAR):
+        if self._leaps and self._is_near:
             return most
         if not self._is_whole:
             return min(self._least * (1 + WIDENING[self._turn]), most)

@@ -5,7 +5,7 @@ import pytest
 
 from cost.best_mapping import BestSearch, best_mapping
 from cost.least_energy import least_energy_mapping
-from cost.mapping_search import size_vector, weigh_point
+from cost.mapping_search import Walk, size_vector, weigh_point
 from cost.quick_mapping import NEAR, quick_mapping
 from cost.rules import DEFINES, EXACT, RuleSet
 from problems import load_problem
@@ -61,3 +61,30 @@ def test_search_from_a_known_cost_on(weights: tuple[float, float]) -> None:
         assert (search.point is None) <= (by == 1.0)
         if search.point is not None:
             assert weigh_point(weights, search.point) == pytest.approx(least, rel=1e-9)
+
+
+@pytest.mark.parametrize("weights", [(20.0, 2000.0), (0.0, 1.0)])
+def test_a_leap_that_takes_long_is_given_up(
+    weights: tuple[float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests that a search that begins anew in steps comes to the same."""
+    model = cost_tables(load_problem("fsrcnn@meta-proto-df"), EXACT).models[4]
+    levels, sizes = (3, 3, 3), size_vector({**SIZES, "K": 48, "C": 24, "OY": 60})
+    best = best_mapping(model, sizes, levels, weights, 0.0)
+    assert best is not None
+    least = weigh_point(weights, best)
+    begun_anew = 0
+    monkeypatch.setattr("cost.best_mapping.NEAR", 9.0)
+    turn = Walk.turn
+    monkeypatch.setattr(Walk, "turn", lambda walk, nodes=20: turn(walk, nodes))
+    for leap in (1 << 30, 1):
+        monkeypatch.setattr("cost.best_mapping.LEAP", leap)
+        for by in (1.0, 1.04, 2.0):
+            search = BestSearch(model, sizes, levels, weights, least * 0.98, None, least * by)
+            while not search.done:
+                search.step()
+            begun_anew += not search._leaps
+            found = search.point
+            cost = least * by if found is None else weigh_point(weights, found)
+            assert cost == pytest.approx(least, rel=1e-9)
+        assert (begun_anew > 0) == (leap == 1)
