@@ -240,7 +240,7 @@ def write_page() -> None:
         "if it fitted. Tiles of DeFiNES's grid need not be of efficient size: 72 of FSRCNN's 540",
         "rows are on none of the ten. So a policy may be better than an optimum.",
         "",
-        "Seconds are of the quickest run that proved an entry, with all that `solve` does, most of",
+        "Seconds are of the quickest run that proved an entry, with all that `solve` does, many of",
         "them beside other runs, on machines and in states of the code that differ.",
         "",
         *_summary(),

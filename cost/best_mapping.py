@@ -25,8 +25,8 @@ NEAR = 0.05
 """Relative distance from the lower bound within which a known mapping is the reach at once: most
 such are the best, or close."""
 LEAP = 50_000
-"""Nodes after which a search that reaches so far at once begins anew in steps: some would take a
-hundred times as many as steps do."""
+"""Nodes after which a search that reaches so far at once begins anew in steps, as some take far
+longer so; only speed depends on it."""
 
 
 class BestSearch:

@@ -40,7 +40,8 @@ ENERGY, CYCLES = (1.0, 0.0), (0.0, 1.0)
 """Weights of a cost (pJ, cycles); others are those of both together."""
 Weights = tuple[float, float]
 LARGE_SETTLED = 100_000
-"""Entries of a layer's table of least costs from which on only the last one made is kept."""
+"""Entries of a layer's table of least costs above which only the last one made is kept; only memory
+and speed depend on it."""
 SAMPLE = 12
 """Sizes by which it is judged whether sharpening a layer pays."""
 

@@ -23,7 +23,8 @@ from solver.stack_option import StackOption, main_kind, tiles_that_run
 PRICE_ROUNDS = 60
 """Rounds of the price search in capacity bounds; more are tighter, any number is valid."""
 KEPT_TABLES, KEPT_MIB = 4096, 768
-"""Tables of kinds of tile remembered at a time at least, and how much memory more of them take."""
+"""Tables of kinds of tile remembered at a time: so many, or as many as take so much memory if these
+are more; only speed depends on them."""
 BESIDE_BYTES = 8192
 """Memory of such a table beside its two largest arrays, roughly."""
 
